@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-2-Clause
+use super::*;
+
+#[test]
+fn every_size_takes_the_smallest_class_that_fits() {
+    for size in 0..=BLOCK_SIZE_MAX {
+        let class = SizeClass::of(size, 1).unwrap();
+        assert!(class.block_size() >= size);
+        if class.index() > 0 {
+            assert!(
+                class.block_size() / 2 < size,
+                "{size} would fit a smaller class"
+            );
+        }
+    }
+}
+
+#[test]
+fn above_the_largest_block_there_is_no_class() {
+    assert_eq!(SizeClass::of(BLOCK_SIZE_MAX + 1, 1), None);
+    assert_eq!(SizeClass::of(usize::MAX, 1), None);
+    assert_eq!(SizeClass::of(1, BLOCK_SIZE_MAX * 2), None);
+}
+
+#[test]
+fn alignment_raises_the_class() {
+    assert_eq!(SizeClass::of(16, 256).unwrap().block_size(), 256);
+    assert_eq!(SizeClass::of(300, 256).unwrap().block_size(), 512);
+    assert_eq!(SizeClass::of(0, 1).unwrap().block_size(), BLOCK_SIZE_MIN);
+}
+
+#[test]
+fn index_and_size_agree() {
+    for index in 0..CLASS_COUNT {
+        let class = SizeClass::from_index(index).unwrap();
+        assert_eq!(class.block_size(), 1 << class.block_size_bits());
+        assert_eq!(SizeClass::of(class.block_size(), 1), Some(class));
+    }
+    assert_eq!(SizeClass::from_index(CLASS_COUNT), None);
+}
