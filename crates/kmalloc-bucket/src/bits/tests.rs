@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-2-Clause
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+#[test]
+fn an_empty_set_finds_nothing() {
+    let set = BitSet::new(5000);
+    assert_eq!(set.last(), None);
+    assert_eq!(set.first(), None);
+    assert_eq!(set.first_absent_from(77), 77);
+    assert_eq!(set.run_start(4000), 4000);
+}
+
+#[test]
+fn the_ends_of_the_capacity_are_members_like_any_other() {
+    for capacity in [1, 63, 64, 65, 4095, 4096, 4097, 262_145] {
+        let mut set = BitSet::new(capacity);
+        assert!(set.insert(capacity - 1));
+        assert!(!set.insert(capacity), "outside the capacity");
+        assert_eq!(set.last(), Some(capacity - 1));
+        assert_eq!(set.first(), Some(capacity - 1));
+        assert!(set.remove(capacity - 1));
+        assert!(set.is_empty());
+        assert_eq!(set.last(), None);
+    }
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_a_btree_set(steps in prop::collection::vec((any::<bool>(), 0usize..20_000), 1..300),
+                               probes in prop::collection::vec(0usize..21_000, 1..40)) {
+        let capacity = 20_000;
+        let mut set = BitSet::new(capacity);
+        let mut model = BTreeSet::new();
+        for (insert, member) in steps {
+            // Crowd the members together so that runs come about.
+            let member = member % 3000 * 7 % 20_000;
+            if insert {
+                prop_assert_eq!(set.insert(member), model.insert(member));
+                set.insert_range(member..(member + 9).min(capacity));
+                model.extend(member..(member + 9).min(capacity));
+            } else {
+                prop_assert_eq!(set.remove(member), model.remove(&member));
+            }
+            prop_assert_eq!(set.len(), model.len());
+        }
+        for probe in probes {
+            prop_assert_eq!(set.contains(probe), model.contains(&probe));
+            prop_assert_eq!(set.last_below(probe), model.range(..probe).next_back().copied());
+            prop_assert_eq!(set.first_from(probe), model.range(probe..).next().copied());
+            if probe <= capacity {
+                let absent = (probe..capacity).find(|m| !model.contains(m)).unwrap_or(capacity);
+                prop_assert_eq!(set.first_absent_from(probe), absent);
+                let start = (0..probe).rev().find(|m| !model.contains(m)).map_or(0, |m| m + 1);
+                prop_assert_eq!(set.run_start(probe), start);
+            }
+        }
+    }
+}
