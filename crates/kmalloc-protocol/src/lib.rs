@@ -1,6 +1,32 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What a client and the memory server say to each other. Pure: no kernel, no `unsafe`.
+//!
+//! A message is a label, which carries the protocol's version, and up to 120 words that hold one postcard-encoded
+//! [`Request`] or [`Response`], padded with zero bytes to whole words. Integers are of fixed width, so that a value has
+//! exactly one encoding and every common message fits the four words that travel in registers.
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
+mod error;
+mod flags;
+pub mod message;
+mod reply;
+mod request;
 pub mod window;
+
+pub use error::{BadMessage, Error};
+pub use flags::{Cache, Flags};
+pub use reply::{Reply, Response, Stats};
+pub use request::Request;
+
+/// The version of everything in this crate. It changes whenever an encoding does.
+pub const PROTOCOL_VERSION: u64 = 1;
+
+/// The label of every request and every response: a mark that no fault message of the kernel has, and the version.
+pub const LABEL: u64 = 0x4b00 | PROTOCOL_VERSION;
+
+/// The largest size that is taken for a size; anything above is [`Error::BadSize`].
+pub const SIZE_MAX: u64 = 1 << window::WINDOW_SIZE_BITS;

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: BSD-2-Clause
+use super::*;
+use crate::{Error, Reply, Stats};
+use std::vec::Vec;
+
+fn requests() -> Vec<Request<'static>> {
+    std::vec![
+        Request::Kmalloc { size: 64, flags: 1 },
+        Request::Kcalloc {
+            count: u64::MAX,
+            size: 3,
+            flags: 0
+        },
+        Request::Krealloc {
+            address: 0x10_0000_0000,
+            size: u64::MAX,
+            flags: u32::MAX
+        },
+        Request::KreallocArray {
+            address: u64::MAX,
+            count: u64::MAX,
+            size: u64::MAX,
+            flags: u32::MAX
+        },
+        Request::Kfree {
+            address: 0x10_0000_0040
+        },
+        Request::Ksize { address: 1 },
+        Request::KmallocDma {
+            size: 1,
+            max_addr: u64::MAX,
+            align_bits: 63,
+            boundary_bits: 63,
+            cache: 255
+        },
+        Request::KfreeDma { address: 7 },
+        Request::Stats,
+        Request::Grant {
+            size_bits: 16,
+            count: u32::MAX
+        },
+        Request::GrantLarge { size: u64::MAX },
+        Request::Resize {
+            address: u64::MAX,
+            size: u64::MAX
+        },
+        Request::Release { address: u64::MAX },
+        Request::Print { text: "a" },
+        Request::Exit { status: 3 },
+    ]
+}
+
+fn errors() -> Vec<Error> {
+    let most = u64::MAX;
+    std::vec![
+        Error::BadMessage(BadMessage::Trailing),
+        Error::BadVersion {
+            expected: most,
+            label: most
+        },
+        Error::BadFlags { unknown: u32::MAX },
+        Error::BadSize { size: most },
+        Error::BadAlignment { value: most },
+        Error::Overflow {
+            count: most,
+            size: most
+        },
+        Error::OverQuota {
+            limit: most,
+            committed: most,
+            requested: most
+        },
+        Error::OutOfMemory {
+            free: most,
+            requested: most
+        },
+        Error::NoContiguousRun {
+            largest: most,
+            requested: most
+        },
+        Error::AddressLimit {
+            max_addr: most,
+            largest: most
+        },
+        Error::OutOfSlots { limit: most },
+        Error::BadPointer { address: most },
+        Error::DoubleFree { address: most },
+        Error::NotOwner { address: most },
+        Error::WrongKind { address: most },
+        Error::NotPermitted,
+        Error::Refused { code: u32::MAX },
+    ]
+}
+
+#[test]
+fn every_request_with_figures_fits_four_words_and_comes_back() {
+    for request in requests() {
+        let short = encode_short(&request).expect("fits four words");
+        let bytes = bytes_of(&short.words);
+        assert_eq!(words_of(&bytes), short.words);
+        assert_eq!(decode_request(&bytes[..short.length * 8]), Ok(request));
+    }
+}
+
+#[test]
+fn every_reply_but_stats_and_every_error_fits_four_words() {
+    let most = u64::MAX;
+    let replies = [
+        Reply::Done,
+        Reply::Block { address: most },
+        Reply::Moved {
+            address: most,
+            copy: most,
+        },
+        Reply::Size { size: most },
+        Reply::Dma {
+            address: most,
+            dma_addr: most,
+            size: most,
+        },
+        Reply::Region {
+            address: most,
+            size: most,
+        },
+    ];
+    let responses = replies
+        .into_iter()
+        .map(Ok)
+        .chain(errors().into_iter().map(Err));
+    for response in responses {
+        let short = encode_short::<Response>(&response).expect("fits four words");
+        assert_eq!(
+            decode_response(&bytes_of(&short.words)[..short.length * 8]),
+            Some(response)
+        );
+    }
+    let stats: Response = Ok(Reply::Stats(Stats {
+        calls: 7,
+        ..Stats::default()
+    }));
+    let mut bytes = [0xff; BYTES_MAX];
+    let words = encode_long(&stats, &mut bytes).unwrap();
+    assert!(words > SHORT_WORDS && words <= WORDS_MAX);
+    assert_eq!(decode_response(&bytes[..words * 8]), Some(stats));
+}
+
+#[test]
+fn error_numbers_follow_the_order_of_the_variants() {
+    for (index, error) in errors().iter().enumerate() {
+        assert_eq!(error.number() as usize, index + 1);
+        let short = encode_short::<Response>(&Err(*error)).unwrap();
+        assert_eq!(short.words[0].to_le_bytes()[..2], [1, index as u8]);
+        assert!(!std::format!("{error}").is_empty());
+    }
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    for request in requests() {
+        let short = encode_short(&request).unwrap();
+        let bytes = bytes_of(&short.words);
+        for words in 0..short.length {
+            let expected = if words == 0 {
+                BadMessage::Empty
+            } else {
+                BadMessage::Truncated
+            };
+            assert_eq!(
+                decode_request(&bytes[..words * 8]),
+                Err(expected),
+                "{request:?} cut to {words} words"
+            );
+        }
+    }
+}
+
+#[test]
+fn trailing_words_and_padding_that_is_not_zero_are_refused() {
+    for request in requests() {
+        let mut bytes = [0; BYTES_MAX];
+        let words = encode_long(&request, &mut bytes).unwrap();
+        let used = postcard::to_allocvec_len(&request);
+        for extra in 1..=3 {
+            assert_eq!(
+                decode_request(&bytes[..(words + extra) * 8]),
+                Err(BadMessage::Trailing)
+            );
+        }
+        for position in used..words * 8 {
+            bytes[position] = 1;
+            assert_eq!(
+                decode_request(&bytes[..words * 8]),
+                Err(BadMessage::Trailing)
+            );
+            bytes[position] = 0;
+        }
+    }
+}
+
+/// Bytes that postcard writes for a request.
+mod postcard {
+    pub fn to_allocvec_len(request: &crate::Request) -> usize {
+        ::postcard::to_slice(request, &mut [0; 64]).unwrap().len()
+    }
+}
+
+#[test]
+fn unknown_and_overlong_opcodes_are_refused() {
+    let known = requests().len();
+    for opcode in known..256 {
+        let mut bytes = [0; SHORT_BYTES];
+        bytes[0] = opcode as u8;
+        assert_eq!(
+            decode_request(&bytes),
+            Err(BadMessage::UnknownRequest),
+            "opcode {opcode}"
+        );
+    }
+}
+
+#[test]
+fn text_in_every_odd_form() {
+    let longest = "x".repeat(TEXT_BYTES_MAX);
+    let mut bytes = [0; BYTES_MAX];
+    let request = Request::Print { text: &longest };
+    assert_eq!(encode_long(&request, &mut bytes), Some(WORDS_MAX));
+    assert_eq!(decode_request(&bytes), Ok(request));
+    let overlong = [13, 0x81, 0x00, b'a', 0, 0, 0, 0];
+    assert_eq!(decode_request(&overlong), Err(BadMessage::Encoding));
+    let not_utf8 = [13, 1, 0xff, 0, 0, 0, 0, 0];
+    assert_eq!(decode_request(&not_utf8), Err(BadMessage::Encoding));
+    let past_the_end = [13, 100, b'a', 0, 0, 0, 0, 0];
+    assert_eq!(decode_request(&past_the_end), Err(BadMessage::Truncated));
+}
+
+#[test]
+fn random_bytes_never_decode_to_something_else_than_their_own_encoding() {
+    // What decodes must encode to the same bytes: no value has two encodings.
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    for _ in 0..200_000 {
+        let mut bytes = [0; SHORT_BYTES];
+        for byte in &mut bytes {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            *byte = if state >> 62 == 0 {
+                (state >> 33) as u8
+            } else {
+                0
+            };
+        }
+        bytes[0] %= 16;
+        for words in 0..=SHORT_WORDS {
+            if let Ok(request) = decode_request(&bytes[..words * 8]) {
+                let mut again = [0xaa; BYTES_MAX];
+                assert_eq!(encode_long(&request, &mut again), Some(words));
+                assert_eq!(again[..words * 8], bytes[..words * 8]);
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-2-Clause
+use crate::Error;
+use postcard::fixint::le;
+use serde::{Deserialize, Serialize};
+
+/// What the server answers.
+pub type Response = Result<Reply, Error>;
+
+/// A success. The order of the variants is their number in a message: new ones go to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Done; there is nothing to say.
+    Done,
+    /// A block.
+    Block {
+        /// Its address.
+        #[serde(with = "le")]
+        address: u64,
+    },
+    /// A new block for an old one, which is still allocated: the client copies, then frees the old one.
+    Moved {
+        /// The new block's address.
+        #[serde(with = "le")]
+        address: u64,
+        /// Bytes to copy from the old block.
+        #[serde(with = "le")]
+        copy: u64,
+    },
+    /// A number of bytes.
+    Size {
+        /// Usable bytes.
+        #[serde(with = "le")]
+        size: u64,
+    },
+    /// DMA memory.
+    Dma {
+        /// Where the client sees it.
+        #[serde(with = "le")]
+        address: u64,
+        /// Where a device sees it.
+        #[serde(with = "le")]
+        dma_addr: u64,
+        /// Bytes, whole pages.
+        #[serde(with = "le")]
+        size: u64,
+    },
+    /// Buckets or pages.
+    Region {
+        /// The first byte.
+        #[serde(with = "le")]
+        address: u64,
+        /// Bytes.
+        #[serde(with = "le")]
+        size: u64,
+    },
+    /// The client's figures.
+    Stats(Stats),
+}
+
+/// A client's figures. Bytes unless it says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// What the client may have at the most, all costs included.
+    #[serde(with = "le")]
+    pub limit: u64,
+    /// What it has: image, stack, blocks, buckets, page tables, and the server's ledgers for it.
+    #[serde(with = "le")]
+    pub committed: u64,
+    /// The most it has had.
+    #[serde(with = "le")]
+    pub committed_peak: u64,
+    /// Served blocks in use, at their usable size.
+    #[serde(with = "le")]
+    pub block_bytes: u64,
+    /// The most of it.
+    #[serde(with = "le")]
+    pub block_bytes_peak: u64,
+    /// Served blocks in use, as a number.
+    #[serde(with = "le")]
+    pub blocks: u64,
+    /// Buckets and large regions that the client cuts itself.
+    #[serde(with = "le")]
+    pub region_bytes: u64,
+    /// DMA memory.
+    #[serde(with = "le")]
+    pub dma_bytes: u64,
+    /// Requests so far, as a number.
+    #[serde(with = "le")]
+    pub calls: u64,
+    /// Requests refused so far, as a number.
+    #[serde(with = "le")]
+    pub failures: u64,
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-2-Clause
+use postcard::fixint::le;
+use serde::{Deserialize, Serialize};
+
+/// What a client asks for. The order of the variants is their number in a message: new ones go to the end.
+///
+/// Sizes and addresses are bytes; `flags` are the bits of [`Flags`](crate::Flags).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request<'a> {
+    /// A block of at least `size` bytes. Reply: [`Block`](crate::Reply::Block).
+    Kmalloc {
+        /// Bytes wanted; 0 is served as 1.
+        #[serde(with = "le")]
+        size: u64,
+        /// Bits of [`Flags`](crate::Flags).
+        #[serde(with = "le")]
+        flags: u32,
+    },
+    /// An array of `count` elements of `size` bytes. Reply: [`Block`](crate::Reply::Block).
+    Kcalloc {
+        /// Elements.
+        #[serde(with = "le")]
+        count: u64,
+        /// Bytes in an element.
+        #[serde(with = "le")]
+        size: u64,
+        /// Bits of [`Flags`](crate::Flags).
+        #[serde(with = "le")]
+        flags: u32,
+    },
+    /// Another size for a block. Address 0 acts as `Kmalloc`, size 0 as `Kfree`. Reply:
+    /// [`Block`](crate::Reply::Block) with the contents in place, [`Moved`](crate::Reply::Moved) with a copy left to
+    /// do, or [`Done`](crate::Reply::Done) when it was freed.
+    Krealloc {
+        /// The block, or 0.
+        #[serde(with = "le")]
+        address: u64,
+        /// Bytes wanted.
+        #[serde(with = "le")]
+        size: u64,
+        /// Bits of [`Flags`](crate::Flags).
+        #[serde(with = "le")]
+        flags: u32,
+    },
+    /// `Krealloc` to `count * size` bytes, refused when the product overflows.
+    KreallocArray {
+        /// The block, or 0.
+        #[serde(with = "le")]
+        address: u64,
+        /// Elements.
+        #[serde(with = "le")]
+        count: u64,
+        /// Bytes in an element.
+        #[serde(with = "le")]
+        size: u64,
+        /// Bits of [`Flags`](crate::Flags).
+        #[serde(with = "le")]
+        flags: u32,
+    },
+    /// Gives a block back; address 0 does nothing. Reply: [`Done`](crate::Reply::Done).
+    Kfree {
+        /// The block, or 0.
+        #[serde(with = "le")]
+        address: u64,
+    },
+    /// How many bytes of a block may be used. Reply: [`Size`](crate::Reply::Size).
+    Ksize {
+        /// The block.
+        #[serde(with = "le")]
+        address: u64,
+    },
+    /// Physically contiguous memory. Reply: [`Dma`](crate::Reply::Dma).
+    KmallocDma {
+        /// Bytes wanted; rounded up to whole pages, not to a power of two.
+        #[serde(with = "le")]
+        size: u64,
+        /// The last byte's physical address is at or below this.
+        #[serde(with = "le")]
+        max_addr: u64,
+        /// log2 of the alignment of the first byte's physical address; up to 12 costs nothing.
+        align_bits: u8,
+        /// log2 of a power of two of bytes that the memory must not cross; 0 for none.
+        boundary_bits: u8,
+        /// The number of a [`Cache`](crate::Cache) mode.
+        cache: u8,
+    },
+    /// Gives DMA memory back. Reply: [`Done`](crate::Reply::Done).
+    KfreeDma {
+        /// The memory's virtual address, or 0.
+        #[serde(with = "le")]
+        address: u64,
+    },
+    /// The client's own figures. Reply: [`Stats`](crate::Reply::Stats), which does not fit four words.
+    Stats,
+    /// Whole buckets, mapped and zero, one behind the other, for the client to cut. Reply:
+    /// [`Region`](crate::Reply::Region).
+    Grant {
+        /// log2 of the bytes in a bucket, 12 to 21; a bucket is aligned to its size.
+        size_bits: u8,
+        /// How many buckets.
+        #[serde(with = "le")]
+        count: u32,
+    },
+    /// Whole pages with address space behind them, zero. Reply: [`Region`](crate::Reply::Region).
+    GrantLarge {
+        /// Bytes wanted; rounded up to whole pages.
+        #[serde(with = "le")]
+        size: u64,
+    },
+    /// Another size for a region of `GrantLarge`; its frames are remapped where it must move, and no byte is copied.
+    /// Reply: [`Region`](crate::Reply::Region).
+    Resize {
+        /// The region's address.
+        #[serde(with = "le")]
+        address: u64,
+        /// Bytes wanted, at least 1; rounded up to whole pages.
+        #[serde(with = "le")]
+        size: u64,
+    },
+    /// Gives a bucket or a large region back. Reply: [`Done`](crate::Reply::Done).
+    Release {
+        /// The bucket's or region's address.
+        #[serde(with = "le")]
+        address: u64,
+    },
+    /// Text for the console. Reply: [`Done`](crate::Reply::Done).
+    Print {
+        /// At most [`message::TEXT_BYTES_MAX`](crate::message::TEXT_BYTES_MAX) bytes.
+        text: &'a str,
+    },
+    /// The client ends. There is no reply.
+    Exit {
+        /// 0 for success.
+        #[serde(with = "le")]
+        status: u32,
+    },
+}
