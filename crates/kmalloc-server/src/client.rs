@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What the server keeps of a client.
+
+use crate::entry::NONE;
+use crate::kernel::ClientIndex;
+use kmalloc_bucket::size_class::CLASS_COUNT;
+use kmalloc_protocol::window::Window;
+
+/// Clients that can be alive at once.
+pub const CLIENTS_MAX: usize = 448;
+/// Page directories of one client: 1 GiB of address space each.
+pub const DIRECTORIES_MAX: usize = 24;
+
+const INDEX_BITS: u32 = 9;
+const GENERATION_BITS: u32 = 16;
+const FAULT_BIT: u32 = INDEX_BITS + GENERATION_BITS;
+
+const _: () = assert!(CLIENTS_MAX <= 1 << INDEX_BITS);
+const _: () = assert!(FAULT_BIT < 28, "a badge has 28 bits on the oldest kernel");
+
+/// What a badge says: which client, which of its lives, and whether the kernel speaks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Badge {
+    /// The client's place in the registry.
+    pub client: ClientIndex,
+    /// Which life of that place.
+    pub generation: u16,
+    /// Whether the message is a fault.
+    pub fault: bool,
+}
+
+impl Badge {
+    /// The badge as the kernel carries it.
+    pub const fn pack(self) -> u64 {
+        self.client.0 as u64
+            | (self.generation as u64) << INDEX_BITS
+            | (self.fault as u64) << FAULT_BIT
+    }
+
+    /// A badge from the kernel.
+    #[inline(always)]
+    pub const fn unpack(badge: u64) -> Badge {
+        Badge {
+            client: ClientIndex((badge & ((1 << INDEX_BITS) - 1)) as u16),
+            generation: (badge >> INDEX_BITS) as u16,
+            fault: badge >> FAULT_BIT & 1 == 1,
+        }
+    }
+}
+
+/// Where a client is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// Nobody has this place.
+    Vacant,
+    /// It runs.
+    Alive,
+    /// It has ended; what it had is being taken back.
+    Ending,
+}
+
+/// How a client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It said so.
+    Exit {
+        /// 0 for success.
+        status: u32,
+    },
+    /// The kernel reported a fault.
+    Fault(Fault),
+    /// Somebody ended it.
+    Killed,
+}
+
+/// A fault, as the kernel reported it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What kind.
+    pub kind: FaultKind,
+    /// The address, capability or number that the fault is about.
+    pub address: u64,
+    /// The instruction.
+    pub instruction: u64,
+}
+
+/// Kinds of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// An address that is not mapped so.
+    Vm,
+    /// A capability that is not there.
+    Capability,
+    /// A system call that does not exist.
+    UnknownSyscall,
+    /// A processor exception.
+    Exception,
+    /// The time of a scheduling context is used up.
+    Timeout,
+    /// A message on the fault endpoint that is no fault of the kernel's: forged.
+    Unknown,
+}
+
+impl FaultKind {
+    /// One word for reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FaultKind::Vm => "vm",
+            FaultKind::Capability => "capability",
+            FaultKind::UnknownSyscall => "syscall",
+            FaultKind::Exception => "exception",
+            FaultKind::Timeout => "timeout",
+            FaultKind::Unknown => "unknown",
+        }
+    }
+}
+
+/// Counters of a client.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Requests.
+    pub calls: u64,
+    /// Requests refused.
+    pub failures: u64,
+    /// Served blocks in use.
+    pub blocks: u64,
+    /// Bytes of served blocks in use.
+    pub block_bytes: u64,
+    /// The most of them.
+    pub block_bytes_peak: u64,
+    /// Pages of buckets and large regions.
+    pub region_pages: u64,
+    /// Pages of DMA memory.
+    pub dma_pages: u64,
+}
+
+/// A place in the registry.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Where it is in its life.
+    pub life: Life,
+    /// Which life of this place; a badge from an earlier one is stale.
+    pub generation: u16,
+    /// Pages it may have.
+    pub limit_pages: usize,
+    /// Pages it has.
+    pub committed_pages: usize,
+    /// The most it has had.
+    pub committed_peak: usize,
+    /// For each class, the first bucket that has a free block, by page number.
+    pub partial: [u32; CLASS_COUNT],
+    /// For each window, the first segment.
+    pub segments: [u32; Window::ALL.len()],
+    /// First of the physical pages that the client has.
+    pub pages: u32,
+    /// First of the chunks of kernel objects that the client has.
+    pub chunks: u32,
+    /// Pages of the first chunk that are made into objects.
+    pub chunk_used: u8,
+    /// First of the page tables that are not in use.
+    pub spare_tables: u32,
+    /// The address space.
+    pub vspace: u32,
+    /// Page directories: which GiB each maps.
+    pub directories: [u16; DIRECTORIES_MAX],
+    /// How many page directories it has.
+    pub directory_count: u8,
+    /// Its counters.
+    pub counters: Counters,
+}
+
+impl Client {
+    /// A vacant place.
+    pub const VACANT: Client = Client {
+        life: Life::Vacant,
+        generation: 0,
+        limit_pages: 0,
+        committed_pages: 0,
+        committed_peak: 0,
+        partial: [NONE; CLASS_COUNT],
+        segments: [NONE; Window::ALL.len()],
+        pages: NONE,
+        chunks: NONE,
+        chunk_used: 0,
+        spare_tables: NONE,
+        vspace: NONE,
+        directories: [0; DIRECTORIES_MAX],
+        directory_count: 0,
+        counters: Counters {
+            calls: 0,
+            failures: 0,
+            blocks: 0,
+            block_bytes: 0,
+            block_bytes_peak: 0,
+            region_pages: 0,
+            dma_pages: 0,
+        },
+    };
+
+    /// The segment list of a window.
+    pub fn segments_of(&mut self, window: Window) -> &mut u32 {
+        // Windows are numbered from 1.
+        &mut self.segments[(window as usize - 1) % Window::ALL.len()]
+    }
+
+    /// Counts a served block that went out.
+    #[inline(always)]
+    pub fn count_block(&mut self, bytes: u64) {
+        self.counters.blocks += 1;
+        self.counters.block_bytes += bytes;
+        self.counters.block_bytes_peak = self
+            .counters
+            .block_bytes_peak
+            .max(self.counters.block_bytes);
+    }
+
+    /// Counts a served block that came back.
+    #[inline(always)]
+    pub fn uncount_block(&mut self, bytes: u64) {
+        self.counters.blocks -= 1;
+        self.counters.block_bytes -= bytes;
+    }
+}
+
+/// What a client that has ended leaves behind in reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Obituary {
+    /// How it ended.
+    pub end: End,
+    /// Requests it made.
+    pub calls: u64,
+    /// Most bytes it had committed.
+    pub peak_bytes: u64,
+    /// Bytes of blocks, regions and DMA memory that it had not given back.
+    pub held_bytes: u64,
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! One message in, one outcome out.
+
+use crate::Server;
+use crate::client::{Badge, End, Fault, Life, Obituary};
+use crate::dma::DmaRequest;
+use crate::kernel::{ClientIndex, Kernel};
+use crate::memory::bytes;
+use kmalloc_protocol::message::decode_request;
+use kmalloc_protocol::{
+    BadMessage, Error, LABEL, PROTOCOL_VERSION, Reply, Request, Response, Stats,
+};
+
+/// What the caller of [`Server::handle`] has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<'m> {
+    /// Send this to the client.
+    Respond(Response),
+    /// Print this for the client, then respond with [`Reply::Done`].
+    Print {
+        /// Who prints.
+        client: ClientIndex,
+        /// What.
+        text: &'m str,
+    },
+    /// The client is gone; nobody waits for a response.
+    Ended {
+        /// Who.
+        client: ClientIndex,
+        /// How, and what it left.
+        obituary: Obituary,
+    },
+    /// Nothing: nobody is there.
+    Ignore,
+}
+
+impl<K: Kernel> Server<K> {
+    /// Serves one message: its badge, its label, whether capabilities came with it, and the bytes of its words.
+    #[inline(always)]
+    pub fn handle<'m>(
+        &mut self,
+        badge: u64,
+        label: u64,
+        caps: bool,
+        message: &'m [u8],
+    ) -> Outcome<'m> {
+        let badge = Badge::unpack(badge);
+        let Some(account) = self.clients.get_mut(badge.client.index()) else {
+            return Outcome::Respond(Err(Error::NotPermitted));
+        };
+        if account.life != Life::Alive || account.generation != badge.generation {
+            return Outcome::Respond(Err(Error::NotPermitted));
+        }
+        account.counters.calls += 1;
+        let request = match check(label, caps, message) {
+            Ok(request) => request,
+            Err(error) => return self.fail(badge.client, error),
+        };
+        let client = badge.client;
+        let response = match request {
+            Request::Kmalloc { size, flags } => self.kmalloc(client, size, flags),
+            Request::Kfree { address } => self.kfree(client, address),
+            other => return self.handle_rest(client, other),
+        };
+        match response {
+            Ok(reply) => Outcome::Respond(Ok(reply)),
+            Err(error) => self.fail(client, error),
+        }
+    }
+
+    #[inline(never)]
+    fn handle_rest<'m>(&mut self, client: ClientIndex, request: Request<'m>) -> Outcome<'m> {
+        let response = match request {
+            Request::Kmalloc { size, flags } => self.kmalloc(client, size, flags),
+            Request::Kcalloc { count, size, flags } => self.kcalloc(client, count, size, flags),
+            Request::Krealloc {
+                address,
+                size,
+                flags,
+            } => self.krealloc(client, address, size, flags),
+            Request::KreallocArray {
+                address,
+                count,
+                size,
+                flags,
+            } => self.krealloc_array(client, address, count, size, flags),
+            Request::Kfree { address } => self.kfree(client, address),
+            Request::Ksize { address } => self.ksize(client, address),
+            Request::KmallocDma {
+                size,
+                max_addr,
+                align_bits,
+                boundary_bits,
+                cache,
+            } => self.kmalloc_dma(
+                client,
+                &DmaRequest {
+                    size,
+                    max_addr,
+                    align_bits,
+                    boundary_bits,
+                    cache,
+                },
+            ),
+            Request::KfreeDma { address } => self.kfree_dma(client, address),
+            Request::Stats => Ok(Reply::Stats(self.stats(client))),
+            Request::Grant { size_bits, count } => self.grant(client, size_bits, count),
+            Request::GrantLarge { size } => self.grant_large(client, size),
+            Request::Resize { address, size } => self.resize(client, address, size),
+            Request::Release { address } => self.release(client, address),
+            Request::Print { text } => return Outcome::Print { client, text },
+            Request::Exit { status } => return self.end(client, End::Exit { status }),
+        };
+        match response {
+            Ok(reply) => Outcome::Respond(Ok(reply)),
+            Err(error) => self.fail(client, error),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fail<'m>(&mut self, client: ClientIndex, error: Error) -> Outcome<'m> {
+        if let Some(account) = self.clients.get_mut(client.index()) {
+            account.counters.failures += 1;
+        }
+        Outcome::Respond(Err(error))
+    }
+
+    /// A message on the fault endpoint: the kernel's, or forged by a client that holds the capability. Either way it
+    /// is the end of that client.
+    pub fn fault(&mut self, badge: u64, fault: Fault) -> Outcome<'static> {
+        let badge = Badge::unpack(badge);
+        match self.clients.get(badge.client.index()) {
+            Some(account)
+                if account.life == Life::Alive && account.generation == badge.generation =>
+            {
+                self.end(badge.client, End::Fault(fault))
+            }
+            _ => Outcome::Ignore,
+        }
+    }
+
+    /// Ends a client and takes back all it had.
+    pub fn end(&mut self, client: ClientIndex, end: End) -> Outcome<'static> {
+        let Some(account) = self
+            .clients
+            .get(client.index())
+            .filter(|account| account.life == Life::Alive)
+        else {
+            return Outcome::Ignore;
+        };
+        let counters = account.counters;
+        let obituary = Obituary {
+            end,
+            calls: counters.calls,
+            peak_bytes: bytes(account.committed_peak),
+            held_bytes: counters.block_bytes
+                + bytes((counters.region_pages + counters.dma_pages) as usize),
+        };
+        // What can't be taken back now stays charged to the dead client, and the books say so.
+        let _ = self
+            .kernel
+            .stop_thread(client)
+            .map_err(Error::from)
+            .and_then(|()| self.take_all_back(client));
+        Outcome::Ended { client, obituary }
+    }
+
+    fn stats(&self, client: ClientIndex) -> Stats {
+        let Some(account) = self.clients.get(client.index()) else {
+            return Stats::default();
+        };
+        let counters = account.counters;
+        Stats {
+            limit: bytes(account.limit_pages),
+            committed: bytes(account.committed_pages),
+            committed_peak: bytes(account.committed_peak),
+            block_bytes: counters.block_bytes,
+            block_bytes_peak: counters.block_bytes_peak,
+            blocks: counters.blocks,
+            region_bytes: bytes(counters.region_pages as usize),
+            dma_bytes: bytes(counters.dma_pages as usize),
+            calls: counters.calls,
+            failures: counters.failures,
+        }
+    }
+}
+
+/// The one door: version, capabilities, encoding.
+#[inline(always)]
+fn check(label: u64, caps: bool, message: &[u8]) -> Result<Request<'_>, Error> {
+    if label != LABEL {
+        return Err(Error::BadVersion {
+            expected: PROTOCOL_VERSION,
+            label,
+        });
+    }
+    if caps {
+        return Err(Error::BadMessage(BadMessage::Capabilities));
+    }
+    decode_request(message).map_err(Error::BadMessage)
+}

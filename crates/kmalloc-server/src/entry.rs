@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The ledger: what the server knows of each page of a segment. One cache line a page, out of every client's reach.
+
+use kmalloc_bucket::size_class::{PAGE_SIZE, SizeClass};
+
+/// No entry, segment or page.
+pub const NONE: u32 = u32::MAX;
+
+/// What a page of a segment is used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Use {
+    /// Nothing is mapped.
+    #[default]
+    Free = 0,
+    /// A bucket: blocks of one size class.
+    Bucket = 1,
+    /// The first page of a run.
+    Head = 2,
+    /// A further page of a run.
+    Tail = 3,
+}
+
+/// A page of a segment. All zero is a free page.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+pub struct Entry {
+    /// Set bits are free blocks.
+    pub free: [u64; 4],
+    /// What the page is used for.
+    pub usage: Use,
+    /// Index of the bucket's size class; after its end, of the last one.
+    pub class: u8,
+    /// How many blocks of the bucket are free.
+    pub free_count: u16,
+    /// The physical page.
+    pub page: u32,
+    /// Bucket: the next one of the class that has a free block; as a global page number.
+    pub next: u32,
+    /// Bucket: the one before.
+    pub previous: u32,
+    /// Head: pages of address space kept empty before the run.
+    pub guard: u32,
+    /// Head: pages mapped.
+    pub length: u32,
+    /// Head: pages of address space from here on, mapped or kept to grow into.
+    pub reserved: u32,
+    /// What a free page was used for last, so that a second free is told from a wild pointer.
+    pub history: Use,
+}
+
+const _: () = assert!(size_of::<Entry>() == 64, "one cache line a page");
+
+impl Entry {
+    /// A bucket of `class` in physical page `page`, with all blocks free.
+    pub fn bucket(class: SizeClass, page: u32) -> Entry {
+        let count = PAGE_SIZE >> class.block_size_bits();
+        let mut free = [0; 4];
+        for (index, word) in free.iter_mut().enumerate() {
+            let bits = count.saturating_sub(index * 64).min(64);
+            *word = if bits == 64 {
+                u64::MAX
+            } else {
+                (1 << bits) - 1
+            };
+        }
+        Entry {
+            free,
+            usage: Use::Bucket,
+            class: class.index() as u8,
+            free_count: count as u16,
+            page,
+            next: NONE,
+            previous: NONE,
+            ..Entry::default()
+        }
+    }
+
+    /// What is left of the entry when its page is free again.
+    pub fn retired(&self) -> Entry {
+        Entry {
+            history: self.usage,
+            class: self.class,
+            ..Entry::default()
+        }
+    }
+
+    /// Takes the first free block of a bucket.
+    #[inline(always)]
+    pub fn take_block(&mut self) -> Option<usize> {
+        for (index, word) in self.free.iter_mut().enumerate() {
+            if *word != 0 {
+                let bit = word.trailing_zeros() as usize;
+                *word &= *word - 1;
+                self.free_count -= 1;
+                return Some(index * 64 + bit);
+            }
+        }
+        None
+    }
+
+    /// Whether block `block` of a bucket is free.
+    #[inline(always)]
+    pub fn is_free(&self, block: usize) -> bool {
+        self.free
+            .get(block / 64)
+            .is_none_or(|word| word >> (block % 64) & 1 == 1)
+    }
+
+    /// Gives a block of a bucket back.
+    #[inline(always)]
+    pub fn give_block(&mut self, block: usize) {
+        if let Some(word) = self.free.get_mut(block / 64) {
+            *word |= 1 << (block % 64);
+            self.free_count += 1;
+        }
+    }
+
+    /// Blocks in the bucket.
+    #[inline(always)]
+    pub fn block_count(&self) -> u16 {
+        (PAGE_SIZE >> self.block_size_bits()) as u16
+    }
+
+    /// log2 of the bytes in a block of the bucket.
+    #[inline(always)]
+    pub fn block_size_bits(&self) -> u32 {
+        4 + u32::from(self.class)
+    }
+}

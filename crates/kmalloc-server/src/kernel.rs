@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The kernel as the server sees it. The root task implements this on seL4; `fake-kernel` models it for host tests.
+
+use crate::entry::Entry;
+use kmalloc_bucket::physical::{Chunk, Large, Page};
+use kmalloc_protocol::Cache;
+
+/// Where a capability of the server's lies. Every object has a slot of its own by construction, so that no slot is
+/// allocated, and none can leak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    /// The untyped of a large page.
+    Large(Large),
+    /// The frame of a large page.
+    LargeFrame(Large),
+    /// The untyped of a chunk.
+    Chunk(Chunk),
+    /// What a page is: a frame, or an object of a page's size inside a chunk of objects.
+    Page(Page),
+    /// An object of a client that is smaller than a page.
+    Client(ClientIndex, ClientObject),
+}
+
+/// The place of a client in the server's registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientIndex(pub u16);
+
+impl ClientIndex {
+    /// The place in a row of clients.
+    #[inline(always)]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Objects that each client has once, outside its pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum ClientObject {
+    /// The thread.
+    Tcb = 0,
+    /// The root of its CSpace.
+    CNode = 1,
+    /// Its scheduling context, on an MCS kernel.
+    SchedContext = 2,
+    /// Its notification.
+    Notification = 3,
+}
+
+/// What untyped memory is retyped into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Object {
+    /// Untyped of 2^n bytes.
+    Untyped(u32),
+    /// A frame of 4 KiB.
+    Frame,
+    /// A frame of 2 MiB.
+    LargeFrame,
+    /// A page table, by level.
+    Table(Table),
+    /// An object of [`ClientObject`].
+    Client(ClientObject),
+}
+
+/// The tables of an address space, lowest level first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Maps 2 MiB.
+    PageTable,
+    /// Maps 1 GiB.
+    PageDirectory,
+    /// Maps 512 GiB.
+    Pdpt,
+    /// The address space itself.
+    VSpace,
+}
+
+/// How a frame is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mapping {
+    /// Whether the client may write.
+    pub writable: bool,
+    /// How it is cached.
+    pub cache: Cache,
+}
+
+impl Mapping {
+    /// Readable, writable, cached.
+    pub const MEMORY: Mapping = Mapping {
+        writable: true,
+        cache: Cache::Coherent,
+    };
+}
+
+/// The kernel refused an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The kernel's error number.
+    pub code: u32,
+}
+
+/// How a client's thread starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadStart {
+    /// Whose thread it is; its objects are in its [`ClientObject`] slots.
+    pub client: ClientIndex,
+    /// The address space.
+    pub vspace: Page,
+    /// The frame of the IPC buffer.
+    pub ipc_buffer: Page,
+    /// Where the client sees the IPC buffer.
+    pub ipc_buffer_address: usize,
+    /// First instruction.
+    pub entry: usize,
+    /// First stack pointer, a multiple of 16.
+    pub stack: usize,
+    /// First argument.
+    pub argument: usize,
+    /// 0 to 255.
+    pub priority: u8,
+    /// The badge of its requests.
+    pub badge: u64,
+    /// The badge of its faults.
+    pub fault_badge: u64,
+}
+
+/// What the server asks of seL4. Each call is one step; a refused one has changed nothing.
+pub trait Kernel {
+    /// Makes `count` objects in consecutive slots from `first` on.
+    fn retype(
+        &mut self,
+        untyped: Slot,
+        object: Object,
+        first: Slot,
+        count: usize,
+    ) -> Result<(), Refused>;
+    /// Bytes of an object, as a power of two.
+    fn size_bits(&self, object: Object) -> u32;
+    /// Empties a slot.
+    fn delete(&mut self, slot: Slot) -> Result<(), Refused>;
+    /// Deletes everything that was made of an untyped.
+    fn revoke(&mut self, slot: Slot) -> Result<(), Refused>;
+
+    /// Maps a frame at an unmapped address of a client.
+    fn map_page(
+        &mut self,
+        frame: Slot,
+        vspace: Page,
+        address: usize,
+        how: Mapping,
+    ) -> Result<(), Refused>;
+    /// Unmaps a frame from where it is mapped.
+    fn unmap_page(&mut self, frame: Slot) -> Result<(), Refused>;
+    /// Hooks a table into an address space.
+    fn map_table(
+        &mut self,
+        table: Page,
+        level: Table,
+        vspace: Page,
+        address: usize,
+    ) -> Result<(), Refused>;
+    /// Takes a page table out of its address space, and empties it.
+    fn unmap_page_table(&mut self, table: Page) -> Result<(), Refused>;
+    /// Makes an object an address space.
+    fn assign_asid(&mut self, vspace: Page) -> Result<(), Refused>;
+
+    /// Zeroes a frame that is mapped nowhere.
+    fn scrub(&mut self, frame: Page) -> Result<(), Refused>;
+    /// Writes into a frame that is mapped nowhere; `offset + data.len()` is at most a page.
+    fn write_page(&mut self, frame: Page, offset: usize, data: &[u8]) -> Result<(), Refused>;
+
+    /// Makes a zeroed frame the next 64 entries of a segment's ledger.
+    fn push_ledger(&mut self, segment: u32, frame: Page) -> Result<(), Refused>;
+    /// Takes the last 64 entries of a segment's ledger away; their frame is mapped nowhere then.
+    fn pop_ledger(&mut self, segment: u32, frame: Page) -> Result<(), Refused>;
+    /// The ledger of a segment: 64 entries for each frame pushed.
+    fn ledger(&mut self, segment: u32) -> &mut [Entry];
+
+    /// Starts a client's thread: capabilities, registers, priority.
+    fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused>;
+    /// Stops a client's thread for good.
+    fn stop_thread(&mut self, client: ClientIndex) -> Result<(), Refused>;
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Policy of the memory server: decode, check, act. Pure over a [`kernel::Kernel`]; no `unsafe`, no seL4.
+//!
+//! # Invariants
+//! - A request that fails has changed nothing, but for page tables that stay with the client that they are charged to.
+//! - Free pages + committed pages of all clients + pages of the server = what boot gave.
+//! - No request runs a loop that is not bounded by its own size or a constant.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod client;
+mod dispatch;
+mod dma;
+pub mod entry;
+pub mod kernel;
+mod memory;
+mod region;
+mod run;
+mod segments;
+mod served;
+pub mod spawn;
+mod tables;
+
+use alloc::vec;
+use alloc::vec::Vec;
+use client::{CLIENTS_MAX, Client};
+pub use dispatch::Outcome;
+use kernel::{ClientIndex, Kernel, Refused};
+use kmalloc_bucket::physical::{PAGE_BITS, Physical};
+use kmalloc_protocol::Error;
+use memory::PageInfo;
+use segments::Segments;
+
+/// The memory server.
+#[derive(Debug)]
+pub struct Server<K> {
+    kernel: K,
+    physical: Physical,
+    segments: Segments,
+    clients: Vec<Client>,
+    pages: Vec<PageInfo>,
+    mcs: bool,
+    total_pages: usize,
+}
+
+/// The books: bytes that are free and bytes that clients have; with the server's own they are all there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Books {
+    /// Free bytes, counted page by page.
+    pub free: u64,
+    /// Bytes committed to clients, by their accounts.
+    pub committed: u64,
+    /// Bytes given to the server at boot to hand out.
+    pub total: u64,
+}
+
+impl Books {
+    /// Whether nothing is missing and nothing is there twice.
+    pub const fn balance(&self) -> bool {
+        self.free + self.committed == self.total
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Error {
+        Error::Refused { code: refused.code }
+    }
+}
+
+/// Segments for a machine with this many pages: address space is plenty, ledgers for it are not.
+pub const fn segment_count(pages: usize) -> usize {
+    let wanted = pages / 16;
+    if wanted < 2048 {
+        2048
+    } else if wanted > 32_768 {
+        32_768
+    } else {
+        wanted
+    }
+}
+
+impl<K: Kernel> Server<K> {
+    /// A server over `kernel` that hands out what is free in `physical`. `mcs` says whether the kernel has scheduling
+    /// contexts. All of its tables are made here; none grows later.
+    pub fn new(kernel: K, physical: Physical, mcs: bool) -> Server<K> {
+        let total_pages = physical.free_pages();
+        let capacity = physical.page_capacity();
+        Server {
+            kernel,
+            segments: Segments::new(segment_count(total_pages)),
+            clients: vec![Client::VACANT; CLIENTS_MAX],
+            pages: vec![PageInfo::FREE; capacity],
+            physical,
+            mcs,
+            total_pages,
+        }
+    }
+
+    /// The books as they are now.
+    pub fn books(&self) -> Books {
+        let committed = self
+            .clients
+            .iter()
+            .map(|client| client.committed_pages)
+            .sum::<usize>();
+        Books {
+            free: (self.physical.free_pages() as u64) << PAGE_BITS,
+            committed: (committed as u64) << PAGE_BITS,
+            total: (self.total_pages as u64) << PAGE_BITS,
+        }
+    }
+
+    /// The books of physical memory.
+    pub fn physical(&self) -> &Physical {
+        &self.physical
+    }
+
+    /// The kernel below.
+    pub fn kernel_mut(&mut self) -> &mut K {
+        &mut self.kernel
+    }
+
+    /// What the server keeps of a client; `None` outside the registry.
+    pub fn client(&self, client: ClientIndex) -> Option<&Client> {
+        self.clients.get(client.index())
+    }
+}

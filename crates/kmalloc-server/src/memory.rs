@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Supply of pages: carrying out the steps that the books of physical memory ask for, charging clients, and knowing of
+//! every page whose it is.
+
+use crate::Server;
+use crate::client::Client;
+use crate::entry::NONE;
+use crate::kernel::{ClientIndex, Kernel, Object, Slot};
+use kmalloc_bucket::physical::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, Large, PAGE_BITS, Page, Step};
+use kmalloc_protocol::Error;
+
+/// What a physical page is to the client that has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Nobody has it.
+    #[default]
+    Free,
+    /// A frame mapped in the client.
+    Mapped,
+    /// A frame of 2 MiB mapped in the client; this is its first page.
+    LargeMapped,
+    /// A frame of a ledger; `place` is its segment.
+    Ledger,
+    /// The first page of a chunk of kernel objects.
+    Objects,
+    /// A page table in a chunk of kernel objects that is not in use.
+    SpareTable,
+}
+
+/// What the server knows of a physical page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageInfo {
+    pub next: u32,
+    pub previous: u32,
+    /// Where it is mapped, as address / 4096; or the segment of a ledger.
+    pub place: u32,
+    pub owner: u16,
+    pub role: Role,
+}
+
+impl PageInfo {
+    pub const FREE: PageInfo = PageInfo {
+        next: NONE,
+        previous: NONE,
+        place: NONE,
+        owner: u16::MAX,
+        role: Role::Free,
+    };
+}
+
+/// Bytes in `pages` pages.
+pub(crate) const fn bytes(pages: usize) -> u64 {
+    (pages as u64) << PAGE_BITS
+}
+
+impl<K: Kernel> Server<K> {
+    /// Does what has to come before memory can be taken.
+    pub(crate) fn carry_out<T>(&mut self, step: Step<T>) -> Result<(), Error> {
+        match step {
+            Step::Take(_) => {}
+            Step::SplitLarge(large) => {
+                let first = Slot::Chunk(large.first_chunk());
+                let object = Object::Untyped(PAGE_BITS + CHUNK_PAGES.ilog2());
+                self.kernel
+                    .retype(Slot::Large(large), object, first, LARGE_CHUNKS)?;
+                self.physical.large_was_split(large);
+            }
+            Step::SplitChunk(chunk) => {
+                let first = Slot::Page(chunk.first_page());
+                self.kernel
+                    .retype(Slot::Chunk(chunk), Object::Frame, first, CHUNK_PAGES)?;
+                self.physical.chunk_was_split(chunk);
+            }
+            Step::GatherChunk(chunk) => {
+                self.kernel.revoke(Slot::Chunk(chunk))?;
+                self.physical.chunk_was_gathered(chunk);
+            }
+            Step::Scrub(page) => {
+                self.kernel.scrub(page)?;
+                self.physical.page_was_scrubbed(page);
+            }
+        }
+        Ok(())
+    }
+
+    /// The client behind an index.
+    #[inline(always)]
+    pub(crate) fn client_mut(&mut self, client: ClientIndex) -> Result<&mut Client, Error> {
+        self.clients
+            .get_mut(client.index())
+            .ok_or(Error::NotPermitted)
+    }
+
+    /// Whether the client may have `pages` pages more.
+    pub(crate) fn check_quota(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
+        let Client {
+            limit_pages,
+            committed_pages,
+            ..
+        } = *self.client_mut(client)?;
+        if pages > limit_pages.saturating_sub(committed_pages) {
+            let (limit, committed) = (bytes(limit_pages), bytes(committed_pages));
+            return Err(Error::OverQuota {
+                limit,
+                committed,
+                requested: bytes(pages),
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn charge(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
+        self.check_quota(client, pages)?;
+        let account = self.client_mut(client)?;
+        account.committed_pages += pages;
+        account.committed_peak = account.committed_peak.max(account.committed_pages);
+        Ok(())
+    }
+
+    pub(crate) fn refund(&mut self, client: ClientIndex, pages: usize) {
+        if let Some(account) = self.clients.get_mut(client.index()) {
+            account.committed_pages -= pages;
+        }
+    }
+
+    /// A zeroed frame, charged to the client and on its list.
+    pub(crate) fn take_page(
+        &mut self,
+        client: ClientIndex,
+        role: Role,
+        place: u32,
+    ) -> Result<Page, Error> {
+        self.charge(client, 1)?;
+        match self.supply_page() {
+            Ok(page) => {
+                self.enlist(client, page, role, place);
+                Ok(page)
+            }
+            Err(error) => {
+                self.refund(client, 1);
+                Err(error)
+            }
+        }
+    }
+
+    fn supply_page(&mut self) -> Result<Page, Error> {
+        loop {
+            match self.physical.next_page() {
+                Some(Step::Take(page)) => {
+                    self.physical.take_page(page);
+                    return Ok(page);
+                }
+                Some(step) => self.carry_out(step)?,
+                None => {
+                    return Err(Error::OutOfMemory {
+                        free: 0,
+                        requested: bytes(1),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Takes a frame off its owner's list and frees it; `clean` where nobody could have written to it.
+    pub(crate) fn return_page(&mut self, page: Page, clean: bool) {
+        self.delist(page, 1);
+        if clean {
+            self.physical.give_clean_page(page);
+        } else {
+            self.physical.give_page(page);
+        }
+    }
+
+    /// A whole chunk, charged to the client and on its list of chunks.
+    pub(crate) fn take_chunk(&mut self, client: ClientIndex) -> Result<Chunk, Error> {
+        self.charge(client, CHUNK_PAGES)?;
+        let chunk = loop {
+            match self.physical.next_chunk() {
+                Some(Step::Take(chunk)) => break chunk,
+                Some(step) => {
+                    if let Err(error) = self.carry_out(step) {
+                        self.refund(client, CHUNK_PAGES);
+                        return Err(error);
+                    }
+                }
+                None => {
+                    self.refund(client, CHUNK_PAGES);
+                    let largest = bytes(self.physical.largest_run(u64::MAX));
+                    return Err(Error::NoContiguousRun {
+                        largest,
+                        requested: bytes(CHUNK_PAGES),
+                    });
+                }
+            }
+        };
+        self.physical.take_chunk(chunk);
+        let first = chunk.first_page();
+        let account = self.client_mut(client)?;
+        let next = core::mem::replace(&mut account.chunks, first.0);
+        account.chunk_used = 0;
+        self.set_info(
+            first,
+            PageInfo {
+                next,
+                owner: client.0,
+                role: Role::Objects,
+                ..PageInfo::FREE
+            },
+        );
+        Ok(chunk)
+    }
+
+    /// Puts pages on the list of a client, which has been charged for them.
+    pub(crate) fn enlist(&mut self, client: ClientIndex, page: Page, role: Role, place: u32) {
+        let Some(account) = self.clients.get_mut(client.index()) else {
+            return;
+        };
+        let next = core::mem::replace(&mut account.pages, page.0);
+        if let Some(info) = self.pages.get_mut(next as usize) {
+            info.previous = page.0;
+        }
+        self.set_info(
+            page,
+            PageInfo {
+                next,
+                previous: NONE,
+                place,
+                owner: client.0,
+                role,
+            },
+        );
+    }
+
+    /// Takes what begins at `page` off its owner's list and refunds `count` pages.
+    pub(crate) fn delist(&mut self, page: Page, count: usize) {
+        let info = self.info(page);
+        self.set_info(page, PageInfo::FREE);
+        match self.pages.get_mut(info.previous as usize) {
+            Some(before) => before.next = info.next,
+            None => {
+                if let Some(account) = self.clients.get_mut(info.owner as usize) {
+                    account.pages = info.next;
+                }
+            }
+        }
+        if let Some(after) = self.pages.get_mut(info.next as usize) {
+            after.previous = info.previous;
+        }
+        self.refund(ClientIndex(info.owner), count);
+    }
+
+    pub(crate) fn info(&self, page: Page) -> PageInfo {
+        self.pages
+            .get(page.index())
+            .copied()
+            .unwrap_or(PageInfo::FREE)
+    }
+
+    pub(crate) fn set_info(&mut self, page: Page, info: PageInfo) {
+        if let Some(place) = self.pages.get_mut(page.index()) {
+            *place = info;
+        }
+    }
+
+    /// Records where a page is mapped.
+    pub(crate) fn set_place(&mut self, page: Page, place: u32) {
+        if let Some(info) = self.pages.get_mut(page.index()) {
+            info.place = place;
+        }
+    }
+
+    /// A frame of 2 MiB that costs no zeroing, charged to the client and on its list; `None` where there is none.
+    pub(crate) fn take_large(
+        &mut self,
+        client: ClientIndex,
+        place: u32,
+    ) -> Result<Option<Large>, Error> {
+        let Some(large) = self.physical.next_large() else {
+            return Ok(None);
+        };
+        let pages = large.pages();
+        self.charge(client, pages.len())?;
+        let retyped = self.kernel.retype(
+            Slot::Large(large),
+            Object::LargeFrame,
+            Slot::LargeFrame(large),
+            1,
+        );
+        if let Err(refused) = retyped {
+            self.refund(client, pages.len());
+            return Err(refused.into());
+        }
+        self.physical.take_large(large);
+        self.enlist(client, Page(pages.start as u32), Role::LargeMapped, place);
+        Ok(Some(large))
+    }
+
+    /// Takes an unmapped frame of 2 MiB off its owner's list and frees it.
+    pub(crate) fn return_large(&mut self, large: Large) -> Result<(), Error> {
+        self.kernel.delete(Slot::LargeFrame(large))?;
+        let pages = large.pages();
+        self.delist(Page(pages.start as u32), pages.len());
+        self.physical.give_large(large);
+        Ok(())
+    }
+}

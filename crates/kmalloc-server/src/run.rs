@@ -1,0 +1,554 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Runs: consecutive pages of a client's address space, mapped and unmapped as one.
+
+use crate::Server;
+use crate::entry::{Entry, NONE, Use};
+use crate::kernel::{ClientIndex, Kernel, Mapping, Slot};
+use crate::memory::{Role, bytes};
+use crate::segments::{SEGMENT_PAGES, address_of, page_number};
+use core::ops::Range;
+use kmalloc_bucket::physical::{Large, Page};
+use kmalloc_protocol::Error;
+use kmalloc_protocol::window::Window;
+
+/// What a run is to be.
+#[derive(Clone, Debug)]
+pub(crate) struct RunPlan {
+    pub window: Window,
+    pub pages: usize,
+    /// Pages of address space from the first mapped one on.
+    pub reserve: usize,
+    /// The address is a multiple of this many pages.
+    pub align: usize,
+    /// Pages of address space left unmapped before the run.
+    pub guard: usize,
+    pub how: Mapping,
+    /// Consecutive physical pages, taken and charged already; or any.
+    pub frames: Option<Range<usize>>,
+    /// Whether frames of 2 MiB may be used.
+    pub large: bool,
+}
+
+impl RunPlan {
+    /// `pages` pages of memory, naturally aligned where their number is a power of two.
+    pub(crate) fn pages(window: Window, pages: usize) -> RunPlan {
+        let align = if pages.is_power_of_two() { pages } else { 1 };
+        RunPlan {
+            window,
+            pages,
+            reserve: pages,
+            align,
+            guard: 0,
+            how: Mapping::MEMORY,
+            frames: None,
+            large: true,
+        }
+    }
+
+    /// Pages of address space that the run takes: whole segments where it does not fit one.
+    fn space(&self) -> usize {
+        let space = self.guard + self.reserve;
+        if space > SEGMENT_PAGES {
+            space.next_multiple_of(SEGMENT_PAGES)
+        } else {
+            space
+        }
+    }
+}
+
+impl<K: Kernel> Server<K> {
+    /// Maps a run; the global number of its first page. What it takes is charged; a refusal leaves nothing behind.
+    pub(crate) fn map_run(&mut self, client: ClientIndex, plan: &RunPlan) -> Result<u32, Error> {
+        self.check_quota(client, plan.pages)?;
+        if plan.frames.is_none() && plan.pages > self.physical.free_pages() {
+            let free = bytes(self.physical.free_pages());
+            return Err(Error::OutOfMemory {
+                free,
+                requested: bytes(plan.pages),
+            });
+        }
+        let number = self.take_run_space(client, plan)? + plan.guard as u32;
+        let mut mapped = 0;
+        while mapped < plan.pages {
+            match self.map_next(client, plan, number, mapped) {
+                Ok(count) => mapped += count,
+                Err(error) => {
+                    self.unmap_pages(number, mapped)?;
+                    self.give_run_space(client, number - plan.guard as u32, plan.space())?;
+                    return Err(error);
+                }
+            }
+        }
+        self.write_run_entries(number, plan);
+        Ok(number)
+    }
+
+    /// Address space for a run, guard and reserve included: inside a segment, or whole ones.
+    fn take_run_space(&mut self, client: ClientIndex, plan: &RunPlan) -> Result<u32, Error> {
+        let reserve = plan.space();
+        if reserve < SEGMENT_PAGES || (reserve == SEGMENT_PAGES && !plan.large) {
+            let (segment, first) = self.take_space(client, plan.window, reserve, plan.align)?;
+            return Ok(page_number(segment, first));
+        }
+        self.take_segments(client, plan)
+    }
+
+    /// Whole segments for a run that does not fit one.
+    fn take_segments(&mut self, client: ClientIndex, plan: &RunPlan) -> Result<u32, Error> {
+        let count = plan.reserve.div_ceil(SEGMENT_PAGES);
+        let align = (plan.align / SEGMENT_PAGES).max(1);
+        let limit = self.segments.capacity() as u64;
+        let first = self
+            .segments
+            .find(count, align)
+            .ok_or(Error::OutOfSlots { limit })?;
+        for index in 0..count {
+            let segment = first + index as u32;
+            if let Err(error) = self.open_long(client, plan.window, segment, index == 0) {
+                for opened in first..segment {
+                    self.give_space(client, opened, 0, SEGMENT_PAGES)?;
+                }
+                return Err(error);
+            }
+            self.take_space_in(segment, 0, SEGMENT_PAGES);
+        }
+        Ok(page_number(first, 0))
+    }
+
+    /// Opens a segment of a long run. Table and ledger come with the pages; only the head's entry is there at once.
+    fn open_long(
+        &mut self,
+        client: ClientIndex,
+        window: Window,
+        segment: u32,
+        head: bool,
+    ) -> Result<(), Error> {
+        self.open_segment(client, window, segment, false)?;
+        if let Err(error) = self.extend_ledger(client, segment, usize::from(head)) {
+            self.close_segment(client, segment)?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Maps the next page of a run, or the next 2 MiB; how many pages that were.
+    fn map_next(
+        &mut self,
+        client: ClientIndex,
+        plan: &RunPlan,
+        number: u32,
+        mapped: usize,
+    ) -> Result<usize, Error> {
+        let at = number + mapped as u32;
+        let (segment, page) = (at / SEGMENT_PAGES as u32, at as usize % SEGMENT_PAGES);
+        let table = self.segments.get(segment).map_or(NONE, |open| open.table);
+        if table == NONE {
+            if page == 0
+                && plan.large
+                && plan.frames.is_none()
+                && plan.pages - mapped >= SEGMENT_PAGES
+                && self.map_large(client, plan.window, segment)?
+            {
+                return Ok(SEGMENT_PAGES);
+            }
+            self.give_table(client, plan.window, segment)?;
+        }
+        self.extend_ledger(client, segment, page + 1)?;
+        let address = address_of(plan.window, at);
+        let place = (address >> 12) as u32;
+        let frame = match &plan.frames {
+            None => self.take_page(client, Role::Mapped, place)?,
+            Some(frames) => {
+                let frame = Page((frames.start + mapped) as u32);
+                self.enlist(client, frame, Role::Mapped, place);
+                frame
+            }
+        };
+        let vspace = Page(self.client_mut(client)?.vspace);
+        if let Err(refused) = self
+            .kernel
+            .map_page(Slot::Page(frame), vspace, address, plan.how)
+        {
+            if plan.frames.is_none() {
+                self.return_page(frame, true);
+            } else {
+                // Its charge stays with the caller, who took it.
+                self.delist(frame, 0);
+            }
+            return Err(refused.into());
+        }
+        if let Some(entry) = self.entry_at(at) {
+            *entry = Entry {
+                usage: Use::Tail,
+                page: frame.0,
+                ..Entry::default()
+            };
+        }
+        Ok(1)
+    }
+
+    /// Fills a segment with a frame of 2 MiB; false where none is free.
+    fn map_large(
+        &mut self,
+        client: ClientIndex,
+        window: Window,
+        segment: u32,
+    ) -> Result<bool, Error> {
+        let address = address_of(window, page_number(segment, 0));
+        let Some(large) = self.take_large(client, (address >> 12) as u32)? else {
+            return Ok(false);
+        };
+        let vspace = Page(self.client_mut(client)?.vspace);
+        if let Err(refused) =
+            self.kernel
+                .map_page(Slot::LargeFrame(large), vspace, address, Mapping::MEMORY)
+        {
+            self.return_large(large)?;
+            return Err(refused.into());
+        }
+        if let Some(open) = self.segments.get_mut(segment) {
+            open.large = large.0;
+        }
+        Ok(true)
+    }
+
+    fn give_table(
+        &mut self,
+        client: ClientIndex,
+        window: Window,
+        segment: u32,
+    ) -> Result<(), Error> {
+        let address = address_of(window, page_number(segment, 0));
+        let table = self.make_table(client, crate::kernel::Table::PageTable, address)?;
+        if let Some(open) = self.segments.get_mut(segment) {
+            open.table = table.0;
+        }
+        Ok(())
+    }
+
+    fn write_run_entries(&mut self, number: u32, plan: &RunPlan) {
+        if let Some(entry) = self.entry_at(number) {
+            entry.usage = Use::Head;
+            entry.length = plan.pages as u32;
+            entry.reserved = (plan.space() - plan.guard) as u32;
+            entry.guard = plan.guard as u32;
+        }
+    }
+
+    /// Unmaps the first `count` pages from `number` on and frees their frames. Entries are retired.
+    pub(crate) fn unmap_pages(&mut self, number: u32, count: usize) -> Result<(), Error> {
+        let mut at = number;
+        let end = number + count as u32;
+        while at < end {
+            let (segment, page) = (at / SEGMENT_PAGES as u32, at as usize % SEGMENT_PAGES);
+            let large = self.segments.get(segment).map_or(NONE, |open| open.large);
+            if large != NONE {
+                self.kernel.unmap_page(Slot::LargeFrame(Large(large)))?;
+                self.return_large(Large(large))?;
+                if let Some(open) = self.segments.get_mut(segment) {
+                    open.large = NONE;
+                }
+                if let Some(entry) = self.entry(segment, 0) {
+                    *entry = entry.retired();
+                }
+                at += SEGMENT_PAGES as u32;
+                continue;
+            }
+            let Some(entry) = self.entry(segment, page) else {
+                break;
+            };
+            let frame = Page(entry.page);
+            let retired = entry.retired();
+            *entry = retired;
+            self.kernel.unmap_page(Slot::Page(frame))?;
+            self.return_page(frame, false);
+            at += 1;
+        }
+        Ok(())
+    }
+
+    /// Gives the address space of a run back, in one segment or several.
+    fn give_run_space(
+        &mut self,
+        client: ClientIndex,
+        number: u32,
+        count: usize,
+    ) -> Result<(), Error> {
+        let mut at = number;
+        let end = number + count as u32;
+        while at < end {
+            let (segment, page) = (at / SEGMENT_PAGES as u32, at as usize % SEGMENT_PAGES);
+            let here = (SEGMENT_PAGES - page).min((end - at) as usize);
+            self.give_space(client, segment, page, here)?;
+            at += here as u32;
+        }
+        Ok(())
+    }
+
+    /// Unmaps `count` pages from `number` on and gives their address space back.
+    pub(crate) fn unmap_run(
+        &mut self,
+        client: ClientIndex,
+        number: u32,
+        count: usize,
+    ) -> Result<(), Error> {
+        self.unmap_pages(number, count)?;
+        self.give_run_space(client, number, count)
+    }
+
+    /// Frees the run that begins at `number`, its reserve and its guard; how many pages it had.
+    pub(crate) fn release_run(&mut self, client: ClientIndex, number: u32) -> Result<usize, Error> {
+        let Some(entry) = self.entry_at(number) else {
+            return Ok(0);
+        };
+        let (pages, reserved, guard) =
+            (entry.length as usize, entry.reserved as usize, entry.guard);
+        self.unmap_pages(number, pages)?;
+        self.give_run_space(client, number - guard, reserved + guard as usize)?;
+        Ok(pages)
+    }
+
+    /// Another length for a run: in place where there is room, else by mapping its frames elsewhere. The number of its
+    /// first page. A refusal leaves the run as it was.
+    pub(crate) fn resize_run(
+        &mut self,
+        client: ClientIndex,
+        window: Window,
+        number: u32,
+        wanted: usize,
+    ) -> Result<u32, Error> {
+        let Some(entry) = self.entry_at(number) else {
+            return Ok(number);
+        };
+        let (pages, reserved) = (entry.length as usize, entry.reserved as usize);
+        if wanted <= pages {
+            return self.shrink_run(number, pages, wanted).map(|()| number);
+        }
+        self.check_quota(client, wanted - pages)?;
+        if wanted - pages > self.physical.free_pages() {
+            let free = bytes(self.physical.free_pages());
+            return Err(Error::OutOfMemory {
+                free,
+                requested: bytes(wanted - pages),
+            });
+        }
+        let large = reserved >= SEGMENT_PAGES;
+        if wanted <= reserved || self.extend_space(number, reserved, wanted) {
+            let plan = RunPlan {
+                reserve: wanted.max(reserved),
+                large,
+                ..RunPlan::pages(window, wanted)
+            };
+            return self.grow_run(client, &plan, number, pages).map(|()| number);
+        }
+        self.move_run(client, window, number, wanted)
+    }
+
+    fn shrink_run(&mut self, number: u32, pages: usize, wanted: usize) -> Result<(), Error> {
+        // A frame of 2 MiB stays whole: the run keeps what does not end at its edge.
+        let mut keep = wanted;
+        while keep < pages {
+            let at = number + keep as u32;
+            let segment = at / SEGMENT_PAGES as u32;
+            let large = self
+                .segments
+                .get(segment)
+                .is_some_and(|open| open.large != NONE);
+            if !large || at as usize % SEGMENT_PAGES == 0 {
+                break;
+            }
+            keep = keep + SEGMENT_PAGES - at as usize % SEGMENT_PAGES;
+        }
+        if keep < pages {
+            self.unmap_pages(number + keep as u32, pages - keep)?;
+        }
+        if let Some(entry) = self.entry_at(number) {
+            entry.length = keep.min(pages) as u32;
+        }
+        Ok(())
+    }
+
+    /// Takes the address space behind a run of one segment, where nobody has it.
+    fn extend_space(&mut self, number: u32, reserved: usize, wanted: usize) -> bool {
+        let (segment, page) = (
+            number / SEGMENT_PAGES as u32,
+            number as usize % SEGMENT_PAGES,
+        );
+        if page + wanted > SEGMENT_PAGES {
+            return false;
+        }
+        let Some(open) = self.segments.get_mut(segment) else {
+            return false;
+        };
+        if open.table == NONE || (page + reserved..page + wanted).any(|taken| !open.is_free(taken))
+        {
+            return false;
+        }
+        open.take_pages(page + reserved, wanted - reserved);
+        true
+    }
+
+    /// Maps the pages `from ..` of a run that has the address space for them.
+    fn grow_run(
+        &mut self,
+        client: ClientIndex,
+        plan: &RunPlan,
+        number: u32,
+        from: usize,
+    ) -> Result<(), Error> {
+        let mut mapped = from;
+        while mapped < plan.pages {
+            match self.map_next(client, plan, number, mapped) {
+                Ok(count) => mapped += count,
+                Err(error) => {
+                    self.unmap_pages(number + from as u32, mapped - from)?;
+                    if let Some(entry) = self.entry_at(number) {
+                        entry.reserved = entry.reserved.max(plan.reserve as u32);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        if let Some(entry) = self.entry_at(number) {
+            entry.length = plan.pages as u32;
+            entry.reserved = plan.reserve as u32;
+        }
+        Ok(())
+    }
+
+    /// Maps a run elsewhere, longer. First what is new is mapped behind the new place, which may fail and changes
+    /// nothing then; after that the frames move one by one.
+    fn move_run(
+        &mut self,
+        client: ClientIndex,
+        window: Window,
+        number: u32,
+        wanted: usize,
+    ) -> Result<u32, Error> {
+        let Some(entry) = self.entry_at(number) else {
+            return Ok(number);
+        };
+        let (pages, reserved, guard) =
+            (entry.length as usize, entry.reserved as usize, entry.guard);
+        let reserve = if window == Window::Large {
+            large_reserve(wanted)
+        } else {
+            wanted
+        };
+        // Pages move one by one or 2 MiB at once, in the same places of a segment; so does what is new.
+        let plan = RunPlan {
+            reserve,
+            ..RunPlan::pages(window, wanted)
+        };
+        let target = self.take_run_space(client, &plan)?;
+        let mut mapped = pages;
+        while mapped < wanted {
+            match self.map_next(client, &plan, target, mapped) {
+                Ok(count) => mapped += count,
+                Err(error) => {
+                    self.unmap_pages(target + pages as u32, mapped - pages)?;
+                    self.give_run_space(client, target, plan.space())?;
+                    return Err(error);
+                }
+            }
+        }
+        if let Err(error) = self.move_pages(client, window, number, target, pages) {
+            self.unmap_pages(target + pages as u32, wanted - pages)?;
+            self.give_run_space(client, target, plan.space())?;
+            return Err(error);
+        }
+        self.write_run_entries(target, &plan);
+        self.give_run_space(client, number - guard, reserved + guard as usize)?;
+        Ok(target)
+    }
+
+    /// Moves the frames of `count` pages from one place to another; back again where the kernel refuses one.
+    fn move_pages(
+        &mut self,
+        client: ClientIndex,
+        window: Window,
+        from: u32,
+        to: u32,
+        count: usize,
+    ) -> Result<(), Error> {
+        let mut moved = 0;
+        while moved < count {
+            match self.move_page(client, window, from + moved as u32, to + moved as u32) {
+                Ok(pages) => moved += pages,
+                Err(error) => {
+                    let mut back = 0;
+                    while back < moved {
+                        back +=
+                            self.move_page(client, window, to + back as u32, from + back as u32)?;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the frame at page `from` to page `to`; how many pages it has.
+    fn move_page(
+        &mut self,
+        client: ClientIndex,
+        window: Window,
+        from: u32,
+        to: u32,
+    ) -> Result<usize, Error> {
+        let (source, target) = (from / SEGMENT_PAGES as u32, to / SEGMENT_PAGES as u32);
+        let (old, new) = (address_of(window, from), address_of(window, to));
+        let vspace = Page(self.client_mut(client)?.vspace);
+        let large = self.segments.get(source).map_or(NONE, |open| open.large);
+        let (slot, first, pages) = if large != NONE {
+            (
+                Slot::LargeFrame(Large(large)),
+                Page(Large(large).pages().start as u32),
+                SEGMENT_PAGES,
+            )
+        } else {
+            if self
+                .segments
+                .get(target)
+                .is_none_or(|open| open.table == NONE)
+            {
+                self.give_table(client, window, target)?;
+            }
+            self.extend_ledger(client, target, to as usize % SEGMENT_PAGES + 1)?;
+            let frame = Page(self.entry_at(from).map_or(NONE, |entry| entry.page));
+            (Slot::Page(frame), frame, 1)
+        };
+        self.kernel.unmap_page(slot)?;
+        if let Err(refused) = self.kernel.map_page(slot, vspace, new, Mapping::MEMORY) {
+            self.kernel.map_page(slot, vspace, old, Mapping::MEMORY)?;
+            return Err(refused.into());
+        }
+        self.set_place(first, (new >> 12) as u32);
+        if large != NONE {
+            if let Some(open) = self.segments.get_mut(source) {
+                open.large = NONE;
+            }
+            if let Some(open) = self.segments.get_mut(target) {
+                open.large = large;
+            }
+        }
+        let moved = self.entry_at(from).map(|entry| {
+            let was = *entry;
+            *entry = was.retired();
+            was
+        });
+        if let (Some(was), Some(entry)) = (moved, self.entry_at(to)) {
+            *entry = was;
+        }
+        Ok(pages)
+    }
+}
+
+/// Pages of address space for a large region of `pages` pages, room to grow in place included.
+pub(crate) fn large_reserve(pages: usize) -> usize {
+    if pages <= SEGMENT_PAGES / 4 {
+        (pages * 2).next_power_of_two()
+    } else {
+        (pages + pages.min(16 * SEGMENT_PAGES)).next_multiple_of(SEGMENT_PAGES)
+    }
+}

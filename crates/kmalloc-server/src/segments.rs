@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Address space: segments of 2 MiB, numbered once for all clients.
+//!
+//! A segment belongs to one client and one window at a time. Since no two clients ever have the same one, an address
+//! names its owner: another client's pointer is told from a wild one, and the way from an address to its ledger is an
+//! index, not a look-up.
+
+use crate::entry::NONE;
+use crate::kernel::ClientIndex;
+use alloc::vec;
+use alloc::vec::Vec;
+use kmalloc_bucket::bits::BitSet;
+use kmalloc_protocol::window::{SEGMENT_SIZE_BITS, WINDOW_SIZE_BITS, Window};
+
+/// Pages in a segment.
+pub const SEGMENT_PAGES: usize = 512;
+/// Entries in one frame of a ledger.
+pub const LEDGER_ENTRIES: usize = 64;
+/// Frames in the longest ledger of a segment.
+pub const LEDGER_FRAMES: usize = SEGMENT_PAGES / LEDGER_ENTRIES;
+
+/// A segment.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// Whose it is.
+    pub owner: Option<ClientIndex>,
+    /// While it is free: whose it was last, and in which life.
+    pub former: Option<(ClientIndex, u16)>,
+    /// Which window it lies in.
+    pub window: Window,
+    /// The page table, or [`NONE`] (a frame of 2 MiB needs none).
+    pub table: u32,
+    /// The frame of 2 MiB that fills the segment, or [`NONE`].
+    pub large: u32,
+    /// Frames of the ledger, the first `ledger_frames` of them.
+    pub ledger: [u32; LEDGER_FRAMES],
+    /// How many frames the ledger has.
+    pub ledger_frames: u8,
+    /// Set bits are pages of address space that nobody has.
+    pub free: [u64; LEDGER_FRAMES],
+    /// Pages of address space that are taken.
+    pub used: u16,
+    /// Next segment of the same client.
+    pub next: u32,
+    /// The one before.
+    pub previous: u32,
+}
+
+impl Segment {
+    const FREE: Segment = Segment {
+        owner: None,
+        former: None,
+        window: Window::Served,
+        table: NONE,
+        large: NONE,
+        ledger: [NONE; LEDGER_FRAMES],
+        ledger_frames: 0,
+        free: [u64::MAX; LEDGER_FRAMES],
+        used: 0,
+        next: NONE,
+        previous: NONE,
+    };
+
+    /// The lowest `count` consecutive free pages that begin at a multiple of `align` (a power of two).
+    pub fn find_pages(&self, count: usize, align: usize) -> Option<usize> {
+        if count == 1 {
+            let index = self.free.iter().position(|word| *word != 0)?;
+            return Some(index * 64 + self.free.get(index)?.trailing_zeros() as usize);
+        }
+        let mut start = 0;
+        while start + count <= SEGMENT_PAGES {
+            match (start..start + count)
+                .rev()
+                .find(|page| !self.is_free(*page))
+            {
+                None => return Some(start),
+                Some(taken) => start = (taken + 1).next_multiple_of(align),
+            }
+        }
+        None
+    }
+
+    /// Whether the segment is this client's in this window.
+    #[inline(always)]
+    pub fn is(&self, client: ClientIndex, window: Window) -> bool {
+        self.owner == Some(client) && self.window == window
+    }
+
+    /// Whether a page of address space is free.
+    pub fn is_free(&self, page: usize) -> bool {
+        self.free
+            .get(page / 64)
+            .is_some_and(|word| word >> (page % 64) & 1 == 1)
+    }
+
+    /// Takes pages of address space.
+    pub fn take_pages(&mut self, first: usize, count: usize) {
+        for page in first..first + count {
+            if let Some(word) = self.free.get_mut(page / 64) {
+                *word &= !(1 << (page % 64));
+            }
+        }
+        self.used += count as u16;
+    }
+
+    /// Gives pages of address space back.
+    pub fn give_pages(&mut self, first: usize, count: usize) {
+        for page in first..first + count {
+            if let Some(word) = self.free.get_mut(page / 64) {
+                *word |= 1 << (page % 64);
+            }
+        }
+        self.used -= count as u16;
+    }
+}
+
+/// All segments.
+#[derive(Debug)]
+pub struct Segments {
+    segments: Vec<Segment>,
+    free: BitSet,
+}
+
+/// A page of a segment, by number: `segment * 512 + page`. The same in every window.
+pub const fn page_number(segment: u32, page: usize) -> u32 {
+    segment * SEGMENT_PAGES as u32 + page as u32
+}
+
+/// The address of a page of a segment.
+#[inline(always)]
+pub const fn address_of(window: Window, page_number: u32) -> usize {
+    window.base() + ((page_number as usize) << 12)
+}
+
+/// The segment and the page that an address lies in, whatever the window.
+#[inline(always)]
+pub const fn place_of(address: usize) -> (u32, usize) {
+    let offset = address & ((1 << WINDOW_SIZE_BITS) - 1);
+    (
+        (offset >> SEGMENT_SIZE_BITS) as u32,
+        (offset >> 12) % SEGMENT_PAGES,
+    )
+}
+
+impl Segments {
+    /// `count` free segments.
+    pub fn new(count: usize) -> Segments {
+        let mut free = BitSet::new(count);
+        free.insert_range(0..count);
+        Segments {
+            segments: vec![Segment::FREE; count],
+            free,
+        }
+    }
+
+    /// A segment by number.
+    #[inline(always)]
+    pub fn get(&self, segment: u32) -> Option<&Segment> {
+        self.segments.get(segment as usize)
+    }
+
+    /// A segment by number.
+    #[inline(always)]
+    pub fn get_mut(&mut self, segment: u32) -> Option<&mut Segment> {
+        self.segments.get_mut(segment as usize)
+    }
+
+    /// How many segments there are.
+    pub fn capacity(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// The lowest `count` consecutive free segments that begin at a multiple of `align` (a power of two).
+    pub fn find(&self, count: usize, align: usize) -> Option<u32> {
+        let mut position = 0;
+        loop {
+            let start = self.free.first_from(position)?;
+            let end = self.free.first_absent_from(start);
+            let aligned = start.next_multiple_of(align);
+            if end >= aligned + count {
+                return Some(aligned as u32);
+            }
+            position = end;
+        }
+    }
+
+    /// Gives a free segment to a client and puts it at the head of the client's list, which begins at `head`.
+    pub fn open(&mut self, segment: u32, owner: ClientIndex, window: Window, head: &mut u32) {
+        self.free.remove(segment as usize);
+        let next = *head;
+        if let Some(old_head) = self.get_mut(next) {
+            old_head.previous = segment;
+        }
+        if let Some(place) = self.get_mut(segment) {
+            *place = Segment {
+                owner: Some(owner),
+                window,
+                next,
+                ..Segment::FREE
+            };
+            *head = segment;
+        }
+    }
+
+    /// Takes a segment from its owner in its life `generation`, whose list begins at `head`. Its table and ledger are
+    /// gone already.
+    pub fn close(&mut self, segment: u32, generation: u16, head: &mut u32) {
+        let Some(place) = self.get_mut(segment) else {
+            return;
+        };
+        let (previous, next) = (place.previous, place.next);
+        let former = place.owner.map(|owner| (owner, generation));
+        *place = Segment {
+            former,
+            ..Segment::FREE
+        };
+        match self.get_mut(previous) {
+            Some(before) => before.next = next,
+            None => *head = next,
+        }
+        if let Some(after) = self.get_mut(next) {
+            after.previous = previous;
+        }
+        self.free.insert(segment as usize);
+    }
+}
+
+#[cfg(test)]
+mod tests;

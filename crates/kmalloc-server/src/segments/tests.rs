@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-2-Clause
+use super::*;
+
+#[test]
+fn address_and_place_are_inverse() {
+    for window in Window::ALL {
+        for (segment, page) in [(0, 0), (1, 511), (32_767, 3)] {
+            let address = address_of(window, page_number(segment, page));
+            assert_eq!(Window::of(address), Some(window));
+            assert_eq!(place_of(address), (segment, page));
+            assert_eq!(place_of(address + 4095), (segment, page));
+        }
+    }
+}
+
+#[test]
+fn pages_are_found_aligned_and_lowest_first() {
+    let mut segment = Segment::FREE;
+    segment.take_pages(0, 3);
+    assert_eq!(segment.find_pages(1, 1), Some(3));
+    assert_eq!(segment.find_pages(4, 4), Some(4));
+    segment.take_pages(8, 1);
+    assert_eq!(segment.find_pages(16, 16), Some(16));
+    assert_eq!(segment.find_pages(504, 1), None);
+    segment.give_pages(0, 3);
+    assert_eq!(segment.find_pages(8, 8), Some(0));
+    assert_eq!(segment.used, 1);
+}
+
+#[test]
+fn segments_open_and_close_in_any_order() {
+    let mut segments = Segments::new(8);
+    let mut head = NONE;
+    for segment in [2, 3, 5] {
+        segments.open(segment, ClientIndex(1), Window::Served, &mut head);
+    }
+    assert_eq!(segments.find(3, 1), None, "longest is two");
+    assert_eq!(segments.find(2, 1), Some(0));
+    segments.close(3, 0, &mut head);
+    assert_eq!(head, 5);
+    assert_eq!(segments.get(5).unwrap().next, 2);
+    segments.close(5, 0, &mut head);
+    segments.close(2, 0, &mut head);
+    assert_eq!(head, NONE);
+    assert_eq!(segments.find(8, 1), Some(0));
+}
