@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Where things are.
+use std::path::{Path, PathBuf};
+
+/// The folders of this checkout.
+#[derive(Clone, Debug)]
+pub struct Project {
+    root: PathBuf,
+}
+
+impl Project {
+    /// The checkout that this tool was built in.
+    pub fn here() -> Self {
+        let tool = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // host/simulate lies two folders below the top.
+        let root = tool.ancestors().nth(2).unwrap_or(tool);
+        Self {
+            root: root.to_path_buf(),
+        }
+    }
+
+    /// The top of the checkout: the workspace of what runs on seL4.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The workspace of the tools.
+    pub fn host(&self) -> PathBuf {
+        self.root.join("host")
+    }
+
+    /// Where everything goes that can be made again.
+    pub fn build(&self) -> PathBuf {
+        self.root.join("build")
+    }
+
+    /// `path` as a person in the checkout would write it.
+    pub fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+}
