@@ -45,6 +45,8 @@ pub enum ClientObject {
     SchedContext = 2,
     /// Its notification.
     Notification = 3,
+    /// The capability that its faults come by, in the server's CSpace; no object of its own.
+    FaultEndpoint = 4,
 }
 
 /// What untyped memory is retyped into.
@@ -178,6 +180,6 @@ pub trait Kernel {
 
     /// Starts a client's thread: capabilities, registers, priority.
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused>;
-    /// Stops a client's thread for good.
+    /// Stops a client's thread for good, and deletes the capability that its faults come by.
     fn stop_thread(&mut self, client: ClientIndex) -> Result<(), Refused>;
 }

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Writes what was read as Rust.
+
+use std::fmt::Write;
+
+use crate::abi::{BootInfoLayout, Release};
+use crate::bindings::Bindings;
+use crate::configuration::{Configuration, OptionValue};
+
+#[cfg(test)]
+mod tests;
+
+/// Conditions for `#[cfg]` in crate `sel4`, each with whether it holds.
+pub fn conditions(bindings: &Bindings) -> [(&'static str, bool); 6] {
+    let flag = |name: &str| bindings.configuration.flag(name);
+    [
+        ("kernel_mcs", bindings.abi.mcs),
+        ("kernel_release_5", bindings.abi.release == Release::Five),
+        ("kernel_printing", has_syscall(bindings, "DebugPutChar")),
+        ("kernel_debug", flag("DEBUG_BUILD")),
+        ("kernel_huge_page", flag("HUGE_PAGE")),
+        ("kernel_set_tls_base", has_syscall(bindings, "SetTLSBase")),
+    ]
+}
+
+fn has_syscall(bindings: &Bindings, name: &str) -> bool {
+    bindings
+        .interface
+        .syscalls
+        .iter()
+        .any(|syscall| syscall.name == name)
+}
+
+/// Constants, labels, numbers and facts.
+pub fn abi(bindings: &Bindings) -> String {
+    let mut text = String::new();
+    module(
+        &mut text,
+        "constants",
+        "Integers that the kernel's headers name.",
+        "i64",
+        bindings
+            .constants
+            .iter()
+            .map(|(name, number)| (name.as_str(), *number)),
+    );
+    module(
+        &mut text,
+        "label",
+        "Labels of the messages that invoke a kernel object.",
+        "u64",
+        bindings
+            .interface
+            .methods
+            .values()
+            .map(|method| (method.id.as_str(), method.label)),
+    );
+    module(
+        &mut text,
+        "syscall",
+        "Numbers of system calls.",
+        "i64",
+        bindings
+            .interface
+            .syscalls
+            .iter()
+            .map(|syscall| (syscall.name.as_str(), syscall.number)),
+    );
+    facts(&mut text, bindings);
+    user_context(&mut text, &bindings.abi.user_context);
+    text
+}
+
+fn module<'a>(
+    text: &mut String,
+    name: &str,
+    documentation: &str,
+    kind: &str,
+    constants: impl Iterator<Item = (&'a str, i64)>,
+) {
+    push(text, format_args!("/// {documentation}"));
+    push(
+        text,
+        format_args!(
+            "#[allow(missing_docs, non_upper_case_globals, dead_code, reason = \"named as the kernel names them\")]"
+        ),
+    );
+    push(text, format_args!("pub mod {name} {{"));
+    for (constant, number) in constants {
+        push(
+            text,
+            format_args!("    pub const {constant}: {kind} = {number};"),
+        );
+    }
+    push(text, format_args!("}}"));
+}
+
+fn facts(text: &mut String, bindings: &Bindings) {
+    let abi = &bindings.abi;
+    let boot_info = match (abi.boot_info, abi.mcs) {
+        (BootInfoLayout::Packed, _) => "PACKED",
+        (BootInfoLayout::Aligned, false) => "ALIGNED",
+        (BootInfoLayout::Aligned, true) => "ALIGNED_MCS",
+    };
+    let guard = abi.guard_layout;
+    push(
+        text,
+        format_args!("/// The facts in which kernel releases differ."),
+    );
+    push(
+        text,
+        format_args!("#[allow(dead_code, reason = \"not every kernel needs each\")]"),
+    );
+    push(text, format_args!("pub(crate) mod facts {{"));
+    let version = &abi.version;
+    push(
+        text,
+        format_args!("    pub const KERNEL_VERSION: &str = {version:?};"),
+    );
+    let flags = [
+        ("PRIORITY_TAKES_AUTHORITY", abi.priority_takes_authority),
+        ("GRANT_REPLY_RIGHT", abi.grant_reply_right),
+        ("IPC_BUFFER_IN_GS", abi.ipc_buffer_in_gs),
+        ("IO_PORT_SLOT_IS_ALL_PORTS", abi.io_port_slot_is_all_ports),
+    ];
+    for (name, value) in flags {
+        push(text, format_args!("    pub const {name}: bool = {value};"));
+    }
+    let numbers = [
+        ("MESSAGE_LABEL_BITS", abi.message_label_bits),
+        ("BADGE_BITS", abi.badge_bits),
+        ("GUARD_SHIFT", guard.guard_shift),
+        ("GUARD_SIZE_SHIFT", guard.size_shift),
+    ];
+    for (name, value) in numbers {
+        push(text, format_args!("    pub const {name}: u32 = {value};"));
+    }
+    push(
+        text,
+        format_args!("    pub const GUARD_TAG: u64 = {:#x};", guard.tag),
+    );
+    push(
+        text,
+        format_args!(
+            "    pub const BOOT_INFO: crate::bootinfo::Layout = crate::bootinfo::Layout::{boot_info};"
+        ),
+    );
+    push(text, format_args!("}}"));
+}
+
+fn user_context(text: &mut String, registers: &[String]) {
+    push(
+        text,
+        format_args!("/// Registers of a thread, in the order in which the kernel takes them."),
+    );
+    push(
+        text,
+        format_args!(
+            "#[allow(missing_docs, non_camel_case_types, reason = \"named as the kernel names them\")]"
+        ),
+    );
+    push(text, format_args!("#[repr(C)]"));
+    push(
+        text,
+        format_args!("#[derive(Debug, Clone, Default, PartialEq, Eq)]"),
+    );
+    push(text, format_args!("pub struct seL4_UserContext {{"));
+    for register in registers {
+        push(text, format_args!("    pub {register}: u64,"));
+    }
+    push(text, format_args!("}}"));
+}
+
+/// The options as constants.
+pub fn configuration(configuration: &Configuration) -> String {
+    let mut text = String::new();
+    for (name, value) in configuration.iter() {
+        match value {
+            OptionValue::Flag(flag) => {
+                push(&mut text, format_args!("pub const {name}: bool = {flag};"));
+            }
+            OptionValue::Text(value) => {
+                push(
+                    &mut text,
+                    format_args!("pub const {name}: &str = {value:?};"),
+                );
+            }
+        }
+    }
+    text
+}
+
+/// Macros that give or choose by an option: `sel4_cfg_bool!`, `sel4_cfg_usize!` and `sel4_cfg_if!`.
+pub fn macros(configuration: &Configuration) -> String {
+    let flags = || {
+        configuration
+            .iter()
+            .filter_map(|(name, value)| match value {
+                OptionValue::Flag(flag) => Some((name, *flag)),
+                OptionValue::Text(_) => None,
+            })
+    };
+    let mut text = String::new();
+    push(
+        &mut text,
+        format_args!("/// Whether a kernel option is on: `sel4_cfg_bool!(KERNEL_MCS)`."),
+    );
+    push(&mut text, format_args!("#[macro_export]"));
+    push(&mut text, format_args!("macro_rules! sel4_cfg_bool {{"));
+    for (name, flag) in flags() {
+        push(&mut text, format_args!("    ({name}) => {{ {flag} }};"));
+    }
+    push(&mut text, format_args!("}}"));
+    push(
+        &mut text,
+        format_args!(
+            "/// The number that a kernel option is set to: `sel4_cfg_usize!(ROOT_CNODE_SIZE_BITS)`."
+        ),
+    );
+    push(&mut text, format_args!("#[macro_export]"));
+    push(&mut text, format_args!("macro_rules! sel4_cfg_usize {{"));
+    for (name, _) in configuration.iter() {
+        if let Some(number) = configuration.number(name).filter(|number| *number >= 0) {
+            push(
+                &mut text,
+                format_args!("    ({name}) => {{ {number}usize }};"),
+            );
+        }
+    }
+    push(&mut text, format_args!("}}"));
+    push(
+        &mut text,
+        format_args!(
+            "/// Items or statements under a kernel option:\n\
+             /// `sel4_cfg_if! {{ if #[sel4_cfg(KERNEL_MCS)] {{ … }} else {{ … }} }}`, or with `not(…)`."
+        ),
+    );
+    push(&mut text, format_args!("#[macro_export]"));
+    push(&mut text, format_args!("macro_rules! sel4_cfg_if {{"));
+    for (name, flag) in flags() {
+        for (condition, holds) in [(name.to_owned(), flag), (format!("not({name})"), !flag)] {
+            let (chosen, alone) = if holds {
+                ("yes", "$($yes)*")
+            } else {
+                ("no", "")
+            };
+            push(
+                &mut text,
+                format_args!(
+                    "    (if #[sel4_cfg({condition})] {{ $($yes:tt)* }} else {{ $($no:tt)* }}) => {{ $(${chosen})* }};\n    \
+                         (if #[sel4_cfg({condition})] {{ $($yes:tt)* }}) => {{ {alone} }};"
+                ),
+            );
+        }
+    }
+    push(&mut text, format_args!("}}"));
+    text
+}
+
+fn push(text: &mut String, line: std::fmt::Arguments) {
+    // Writing to a String does not fail.
+    let _ = writeln!(text, "{line}");
+}
