@@ -20,6 +20,8 @@ pub enum FaultKind {
     VirtualMemory,
     /// It used up its time (`timeout`; only kernels with scheduling contexts).
     Timeout,
+    /// A message on its fault endpoint that no kernel sends (`unknown`): it forged one.
+    Unknown,
 }
 
 /// How a client ended. Its text is the `result` of the client's record in the serial output.
@@ -93,6 +95,7 @@ impl fmt::Display for FaultKind {
             Self::UserException => "exception",
             Self::VirtualMemory => "vm",
             Self::Timeout => "timeout",
+            Self::Unknown => "unknown",
         })
     }
 }
@@ -107,6 +110,7 @@ impl FromStr for FaultKind {
             "exception" => Ok(Self::UserException),
             "vm" => Ok(Self::VirtualMemory),
             "timeout" => Ok(Self::Timeout),
+            "unknown" => Ok(Self::Unknown),
             _ => Err(UnknownOutcome),
         }
     }
@@ -189,7 +193,7 @@ impl fmt::Display for UnknownOutcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(
             "not one of exit:STATUS, fault:KIND:ADDRESS, killed, alive \
-             (KIND is cap, syscall, exception, vm or timeout; ADDRESS is hexadecimal with 0x)",
+             (KIND is cap, syscall, exception, vm, timeout or unknown; ADDRESS is hexadecimal with 0x)",
         )
     }
 }

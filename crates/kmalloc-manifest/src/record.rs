@@ -46,7 +46,7 @@ impl<'a> Texts<'a> {
     }
 
     /// The texts in order, without their NUL.
-    pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         self.0.split_terminator('\0')
     }
 

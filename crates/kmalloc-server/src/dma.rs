@@ -4,10 +4,10 @@
 use crate::Server;
 use crate::kernel::{ClientIndex, Kernel, Mapping};
 use crate::memory::bytes;
+use crate::physical::{PAGE_BITS, Page, RunRequest};
 use crate::run::RunPlan;
 use crate::segments::{address_of, place_of};
 use core::ops::Range;
-use kmalloc_bucket::physical::{PAGE_BITS, Page, RunRequest};
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_protocol::window::{WINDOW_SIZE_BITS, Window};
 use kmalloc_protocol::{Cache, Error, Reply, Response, SIZE_MAX};

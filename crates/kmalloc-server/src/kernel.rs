@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The kernel as the server sees it. The root task implements this on seL4; `fake-kernel` models it for host tests.
 
-use crate::entry::Entry;
-use kmalloc_bucket::physical::{Chunk, Large, Page};
+use crate::physical::{Chunk, Large, Page};
+use kmalloc_bucket::ledger::Entry;
 use kmalloc_protocol::Cache;
 
 /// Where a capability of the server's lies. Every object has a slot of its own by construction, so that no slot is

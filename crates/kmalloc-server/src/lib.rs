@@ -12,12 +12,13 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod bits;
 pub mod client;
 mod dispatch;
 mod dma;
-pub mod entry;
 pub mod kernel;
 mod memory;
+pub mod physical;
 mod region;
 mod run;
 pub mod segments;
@@ -25,12 +26,12 @@ mod served;
 pub mod spawn;
 mod tables;
 
+use crate::physical::{PAGE_BITS, Physical};
 use alloc::vec;
 use alloc::vec::Vec;
 use client::{CLIENTS_MAX, Client};
 pub use dispatch::Outcome;
 use kernel::{ClientIndex, Kernel, Refused};
-use kmalloc_bucket::physical::{PAGE_BITS, Physical};
 use kmalloc_protocol::Error;
 use memory::PageInfo;
 use segments::Segments;

@@ -34,7 +34,7 @@ const fn known(id: &'static str, forms: &'static [&'static str], on: On) -> Know
     Known { id, forms, on }
 }
 
-const KNOWN: [Known; 47] = [
+const KNOWN: [Known; 48] = [
     known("UntypedRetype", &["wwcwwww"], On::All),
     known("TCBReadRegisters", &["www"], On::All),
     known("TCBWriteRegisters", &["wwws"], On::All),
@@ -68,6 +68,7 @@ const KNOWN: [Known; 47] = [
     known("X86PDPTMap", &["cww"], On::All),
     known("X86PageDirectoryMap", &["cww"], On::All),
     known("X86PageTableMap", &["cww"], On::All),
+    known("X86PageTableUnmap", &[""], On::All),
     known("X86PageMap", &["cwww"], On::All),
     known("X86PageUnmap", &[""], On::All),
     known("X86PageGetAddress", &[""], On::All),

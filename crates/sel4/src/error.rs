@@ -34,6 +34,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// The kernel's number of the error.
+    pub const fn into_sys(self) -> i64 {
+        match self {
+            Self::InvalidArgument => constants::seL4_InvalidArgument,
+            Self::InvalidCapability => constants::seL4_InvalidCapability,
+            Self::IllegalOperation => constants::seL4_IllegalOperation,
+            Self::RangeError => constants::seL4_RangeError,
+            Self::AlignmentError => constants::seL4_AlignmentError,
+            Self::FailedLookup => constants::seL4_FailedLookup,
+            Self::TruncatedMessage => constants::seL4_TruncatedMessage,
+            Self::DeleteFirst => constants::seL4_DeleteFirst,
+            Self::RevokeFirst => constants::seL4_RevokeFirst,
+            Self::NotEnoughMemory => constants::seL4_NotEnoughMemory,
+        }
+    }
+
     /// The error with which the kernel labelled a reply; `None` if it labelled success.
     ///
     /// # Panics

@@ -3,7 +3,9 @@
 //! What rust-sel4 lacks. A program that uses nothing from here compiles against rust-sel4 as well.
 
 pub mod io_port;
+pub mod paging;
 pub mod reply_recv;
+pub mod sched;
 pub mod thread;
 
 /// The kernel's release, for people.
