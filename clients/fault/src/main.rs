@@ -8,8 +8,10 @@ use kmalloc::{Flags, println, served};
 
 kmalloc::main!(main);
 
-/// An address that is never mapped.
-const UNMAPPED: usize = 0x7000_0000_0000;
+/// An address that is never mapped. Below 4 GiB: release 5.0.0 reports only the low 32 bits of an address.
+const UNMAPPED: usize = 0x7000_0000;
+/// An address outside the client's CSpace.
+const NO_SLOT: sel4::CPtrBits = 0x10_0000;
 
 fn main() -> Result<(), &'static str> {
     served::kmalloc(100_000, Flags::ZERO).map_err(|_| "no memory to hold")?;
@@ -39,9 +41,10 @@ fn main() -> Result<(), &'static str> {
         // SAFETY: no kernel has this system call, so the kernel reports it.
         "syscall" => unsafe { asm!("mov rdx, 1000", "syscall", "ud2", options(noreturn)) },
         "capability" => {
-            // A call on an empty slot: the kernel reports the capability.
-            sel4::cap::Endpoint::from_bits(63).call(sel4::MessageInfoBuilder::default().build());
-            Err("an empty slot answered")
+            // A call on what no slot is for: the kernel reports the capability.
+            sel4::cap::Endpoint::from_bits(NO_SLOT)
+                .call(sel4::MessageInfoBuilder::default().build());
+            Err("no slot, and an answer")
         }
         "panic" => panic!("as asked"),
         "stack" => Err(if overflow(1) == 0 {
@@ -53,21 +56,28 @@ fn main() -> Result<(), &'static str> {
     }
 }
 
-/// The page of the served window that the first client of a system got first.
+/// An address at which another client has memory: the server says so when asked to free it.
 fn served_by_others() -> Result<usize, &'static str> {
-    let own = served::kmalloc(16, Flags::empty())
-        .map_err(|_| "no memory")?
-        .addr()
-        .get();
     let first = kmalloc::Window::Served.base();
-    if own >> 21 == first >> 21 {
-        Err("the first segment is this client's own")
-    } else {
-        Ok(first)
+    for _ in 0..1000 {
+        for segment in 0..16 {
+            let address = first + segment * (2 << 20);
+            // SAFETY: the server refuses what is not this client's.
+            let refused = unsafe { served::kfree(core::ptr::without_provenance_mut(address)) };
+            if matches!(refused, Err(kmalloc::Error::NotOwner { .. })) {
+                println!("{address:#x} is another client's");
+                return Ok(address);
+            }
+        }
+        sel4::r#yield();
     }
+    Err("no other client has memory")
 }
 
-#[allow(unconditional_recursion, reason = "it ends at the guard below the stack")]
+#[allow(
+    unconditional_recursion,
+    reason = "it ends at the guard below the stack"
+)]
 fn overflow(depth: u64) -> u64 {
     let room = core::hint::black_box([depth; 64]);
     overflow(room[0] + 1) + room[63]
