@@ -91,10 +91,11 @@ impl Recording {
         recording
     }
 
-    /// Adds an event; the recorder's table says what the operands are. A size of 0, which other allocators give a
-    /// block for, is written as 1.
+    /// Adds an event; the table in the recorder's documentation says what the operands are. A size of 0, for which
+    /// glibc gives a block, is written as 1.
     fn add(&mut self, operation: u64, address: u64, first: u64, second: u64) {
         match operation {
+            0 => {}
             1 => {
                 let id = self.name(address);
                 self.line(format_args!("a {id} {}", first.max(1)));
@@ -105,7 +106,7 @@ impl Recording {
             }
             3 => match self.ids.remove(&second) {
                 Some(id) => {
-                    self.ids.insert(address, id);
+                    self.bind(address, id);
                     self.line(format_args!("r {id} {}", first.max(1)));
                 }
                 None => {
@@ -127,13 +128,17 @@ impl Recording {
     /// A small number for a new block.
     fn name(&mut self, address: u64) -> u64 {
         let id = self.free_ids.pop().unwrap_or(self.ids.len() as u64);
-        // The allocator can't give an address twice, but a free may have happened where the recorder didn't see it.
+        self.bind(address, id);
+        id
+    }
+
+    /// The allocator can't give an address twice, but a free may have happened where the recorder didn't see it.
+    fn bind(&mut self, address: u64, id: u64) {
         if let Some(lost) = self.ids.insert(address, id) {
             self.strangers += 1;
             self.line(format_args!("f {lost}"));
             self.free_ids.push(lost);
         }
-        id
     }
 
     fn line(&mut self, line: std::fmt::Arguments) {

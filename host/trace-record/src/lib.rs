@@ -4,23 +4,25 @@
 //!
 //! | operation | address | operands |
 //! |---|---|---|
+//! | 0 begin | number of the process | 0, 0 |
 //! | 1 allocate | of the block | bytes, 0 |
 //! | 2 allocate zeroed | of the block | elements, bytes of one |
 //! | 3 resize | of the block afterwards | bytes, address before |
 //! | 4 free | of the block | 0, 0 |
 //!
 //! Only the process that finds `KMALLOC_TRACE_EVENTS` in its environment, and is the first to make that file, is
-//! recorded: not what it forks, nor what it starts. A call that fails is not written. Nothing here allocates.
+//! recorded: not what it forks, nor what it starts. If it replaces its program by another one, the file begins anew. A call that fails is not written. Nothing here allocates.
 //!
 //! The tool that reads this is `./simulate record`.
 #![cfg(target_os = "linux")]
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use libc::size_t;
+use libc::{pid_t, size_t};
 
+const BEGIN_PROCESS: u64 = 0;
 const ALLOCATE: u64 = 1;
 const ALLOCATE_ZEROED: u64 = 2;
 const RESIZE: u64 = 3;
@@ -48,20 +50,47 @@ unsafe extern "C" {
 static BEGIN: extern "C" fn() = begin;
 
 extern "C" fn begin() {
-    // SAFETY: both strings end with NUL; no other thread changes the environment yet.
-    let file = unsafe {
-        let path = libc::getenv(c"KMALLOC_TRACE_EVENTS".as_ptr());
-        if path.is_null() {
-            return;
-        }
-        let flags =
-            libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_APPEND | libc::O_CLOEXEC;
-        libc::open(path, flags, 0o600)
-    };
     // SAFETY: always allowed.
-    PROCESS.store(unsafe { libc::getpid() }, Ordering::Relaxed);
-    // -1 if it could not be opened: another process is recorded there.
+    let process = unsafe { libc::getpid() };
+    // SAFETY: the name ends with NUL; no other thread changes the environment yet.
+    let path = unsafe { libc::getenv(c"KMALLOC_TRACE_EVENTS".as_ptr()) };
+    if path.is_null() {
+        return;
+    }
+    // SAFETY: the environment's texts end with NUL.
+    let file = unsafe { open_events(path, process) };
+    PROCESS.store(process, Ordering::Relaxed);
     FILE.store(file, Ordering::Relaxed);
+    if file >= 0 {
+        write(file, &[BEGIN_PROCESS, process as u64, 0, 0]);
+    }
+}
+
+/// The file to write to, empty; -1 if another process is recorded there.
+///
+/// # Safety
+///
+/// `path` ends with NUL.
+unsafe fn open_events(path: *const c_char, process: pid_t) -> c_int {
+    let flags = libc::O_RDWR | libc::O_APPEND | libc::O_CLOEXEC;
+    // SAFETY: the caller's promise; the buffer takes as many bytes as are read.
+    unsafe {
+        let file = libc::open(path, flags | libc::O_CREAT | libc::O_EXCL, 0o600);
+        if file >= 0 {
+            return file;
+        }
+        let file = libc::open(path, flags);
+        let mut first = [0_u64; 4];
+        let bytes = size_of_val(&first);
+        let read = libc::read(file, first.as_mut_ptr().cast(), bytes);
+        let is_own = read == bytes.cast_signed() && first[1] == process as u64;
+        // A program that replaced itself by another one, as `env` does: only the last one counts.
+        if is_own && libc::ftruncate(file, 0) == 0 {
+            return file;
+        }
+        libc::close(file);
+        -1
+    }
 }
 
 /// Calls glibc and writes what came of it, as one step for all threads.

@@ -67,6 +67,14 @@ fn an_unseen_free_is_made_up_for() {
         u64::MAX,
     );
     assert_eq!(lines, ["a 0 5", "f 0", "a 1 6", "f 1"]);
+    let events = [
+        [1, 0x1000, 5, 0],
+        [1, 0x2000, 6, 0],
+        [3, 0x1000, 7, 0x2000],
+        [1, 0x3000, 8, 0],
+    ];
+    let (_, lines) = trace(&events, u64::MAX);
+    assert_eq!(lines, ["a 0 5", "a 1 6", "f 0", "r 1 7", "a 0 8"]);
 }
 
 #[test]
