@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::system::{Header, MAGIC, VERSION};
@@ -8,8 +9,14 @@ use crate::{Client, Error, Program, System};
 ///
 /// # Errors
 ///
-/// What [`System::decode`] would refuse the archive for.
+/// What [`System::decode`] would refuse the archive for, and names that are there twice.
 pub fn encode(programs: &[Program<'_>], clients: &[Client<'_>]) -> Result<Vec<u8>, Error> {
+    if let Some(index) = first_repeated(programs.iter().map(|program| program.name)) {
+        return Err(Error::ProgramName(index));
+    }
+    if let Some(index) = first_repeated(clients.iter().map(|client| client.name)) {
+        return Err(Error::ClientName(index));
+    }
     let count = |length: usize| u32::try_from(length).map_err(|_| Error::TooMany);
     let header = Header {
         magic: MAGIC,
@@ -26,4 +33,11 @@ pub fn encode(programs: &[Program<'_>], clients: &[Client<'_>]) -> Result<Vec<u8
     }
     System::decode(&archive)?;
     Ok(archive)
+}
+
+fn first_repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<u32> {
+    let mut seen = BTreeSet::new();
+    (0..)
+        .zip(names)
+        .find_map(|(index, name)| (!seen.insert(name)).then_some(index))
 }

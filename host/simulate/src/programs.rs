@@ -30,51 +30,77 @@ pub struct Programs {
     pub clients: Vec<Vec<u8>>,
 }
 
-/// Builds what the manifest's system consists of. `root_task` is used in place of the package where given.
+/// The executables of the packages that were built, by package.
+pub type Executables = BTreeMap<String, PathBuf>;
+
+/// Builds all packages that these systems need, and the root task if `root_task` names no file to be used for it.
+///
+/// A package that the workspace doesn't have is left out here: [`load`] refuses the system that wants it.
 ///
 /// # Errors
 ///
-/// When something can't be built, is missing, or can't be loaded as a client; the program is named.
-pub fn obtain(
+/// When something can't be built.
+pub fn build(
     project: &Project,
     console: Console,
     kernel: &Kernel,
-    manifest: &Manifest,
+    manifests: &[&Manifest],
     root_task: Option<&Path>,
-) -> Result<Programs> {
-    let mut packages = BTreeSet::new();
+) -> Result<Executables> {
+    let programs = manifests.iter().flat_map(|manifest| &manifest.programs);
+    let mut packages: BTreeSet<&str> = programs
+        .filter_map(|program| match &program.source {
+            Source::Package(package) => Some(package.as_str()),
+            Source::File(_) => None,
+        })
+        .collect();
     if root_task.is_none() {
         packages.insert(ROOT_TASK);
     }
-    for program in &manifest.programs {
-        if let Source::Package(package) = &program.source {
-            packages.insert(package);
-        }
+    if !packages.is_empty() {
+        let known = workspace_packages(project)?;
+        packages.retain(|package| known.contains(*package));
     }
-    let known = if packages.is_empty() {
-        BTreeSet::new()
-    } else {
-        workspace_packages(project)?
+    // Without a package named, Cargo would build all of them.
+    if packages.is_empty() {
+        return Ok(Executables::new());
+    }
+    cargo_build(project, console, kernel, &packages)
+}
+
+/// Reads and checks what a system consists of.
+///
+/// # Errors
+///
+/// When a program is missing or can't be loaded as a client; it is named.
+pub fn load(
+    manifest: &Manifest,
+    built: &Executables,
+    root_task: Option<&Path>,
+) -> Result<Programs> {
+    let root_task_file = match root_task {
+        Some(file) => file.to_path_buf(),
+        None => built
+            .get(ROOT_TASK)
+            .cloned()
+            .with_context(|| format!("there is no package {ROOT_TASK} in the workspace"))?,
     };
-    for program in &manifest.programs {
-        check_package(manifest, program, &known)?;
-    }
-    let built = build(project, console, kernel, &packages)?;
-    let file_of = |package: &str| {
-        let file = built.get(package).cloned();
-        file.with_context(|| format!("the package {package} has no program of its own name"))
-    };
-    let root_task_file = root_task.map_or_else(|| file_of(ROOT_TASK), |file| Ok(file.into()))?;
-    let mut clients = Vec::new();
-    for program in &manifest.programs {
-        let file = match &program.source {
-            Source::Package(package) => file_of(package)?,
-            Source::File(file) => file.clone(),
-        };
-        clients.push(read_client(program, &file)?);
-    }
     let root_task = fs::read(&root_task_file)
         .with_context(|| format!("root task {}", root_task_file.display()))?;
+    let clients = manifest.programs.iter().map(|program| {
+        let file = match &program.source {
+            Source::File(file) => file,
+            Source::Package(package) => built.get(package).with_context(|| {
+                format!(
+                    "{}: program.elf: the workspace has no package `{package}` with a program of its own name \
+                     (a file is named by a path, which has a `/`)",
+                    manifest.place(program.line)
+                )
+            })?,
+        };
+        read_client(program, file)
+    });
+    let clients = clients.collect::<Result<_>>()?;
     Ok(Programs {
         root_task,
         root_task_file,
@@ -87,18 +113,6 @@ fn read_client(program: &Program, file: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(file).with_context(whose)?;
     elf::check_client(&bytes).with_context(whose)?;
     Ok(bytes)
-}
-
-fn check_package(manifest: &Manifest, program: &Program, known: &BTreeSet<String>) -> Result<()> {
-    match &program.source {
-        Source::Package(package) if !known.contains(package) => bail!(
-            "system {}, line {}: program.elf: there is no package `{package}` in the workspace; \
-             an ELF file is named by a path, which has a `/`",
-            manifest.name,
-            program.line
-        ),
-        _ => Ok(()),
-    }
 }
 
 /// Names of the workspace's packages.
@@ -142,16 +156,13 @@ pub fn cargo(project: &Project, kernel: &Kernel, subcommand: &str) -> Command {
     cargo
 }
 
-/// Builds the packages; the executable of each, by its name.
-fn build(
+/// Runs `cargo build`; the executable of each package.
+fn cargo_build(
     project: &Project,
     console: Console,
     kernel: &Kernel,
     packages: &BTreeSet<&str>,
-) -> Result<BTreeMap<String, PathBuf>> {
-    if packages.is_empty() {
-        return Ok(BTreeMap::new());
-    }
+) -> Result<Executables> {
     let mut command = cargo(project, kernel, "build");
     command.args(["--release", "--message-format", "json-render-diagnostics"]);
     if console.is_quiet() {
@@ -163,7 +174,7 @@ fn build(
     // What Cargo says of its progress goes to the terminal as it is.
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().context("can't start cargo")?;
-    let mut executables = BTreeMap::new();
+    let mut executables = Executables::new();
     for line in child
         .stdout
         .take()
@@ -221,7 +232,7 @@ mod tests {
         let program = Program {
             name: "broken".into(),
             source: Source::File(file.clone()),
-            line: 3,
+            line: Some(3),
         };
         let error = format!("{:#}", read_client(&program, &file).unwrap_err());
         assert!(

@@ -34,11 +34,14 @@ impl Project {
         self.root.join("build")
     }
 
-    /// `path` as a person in the checkout would write it.
-    pub fn shown(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root)
+    /// `path` as one would type it where the tool was started.
+    pub fn shown(&self, path: &Path) -> PathBuf {
+        let here = std::env::current_dir();
+        let relative = here.ok().and_then(|here| path.strip_prefix(here).ok());
+        // The folder itself has no name in itself.
+        relative
+            .filter(|path| path.parent().is_some())
             .unwrap_or(path)
-            .display()
-            .to_string()
+            .to_path_buf()
     }
 }

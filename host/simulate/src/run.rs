@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! `simulate run`.
-use std::path::Path;
-
 use anstyle::{AnsiColor, Style};
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::Status;
 use crate::cli::RunArguments;
@@ -38,9 +36,12 @@ pub fn run(project: &Project, arguments: &RunArguments) -> Result<Status> {
     let manifest = match (&arguments.trace, &arguments.system) {
         (Some(trace), _) => trace::system(trace)?,
         (None, Some(system)) => manifest::load(system)?,
-        (None, None) => manifest::load(&default_system(project)?)?,
+        (None, None) => {
+            manifest::load(&project.shown(&project.root().join("clients/system.toml")))?
+        }
     };
-    let bench = Bench::new(project, console, &arguments.machine)?;
+    let mut bench = Bench::new(project, console, &arguments.machine)?;
+    bench.build(&[&manifest])?;
     let prepared = bench.prepare(&manifest, arguments.gdb)?;
     if is_interrupted() {
         return Ok(Status::Interrupted);
@@ -57,16 +58,6 @@ pub fn run(project: &Project, arguments: &RunArguments) -> Result<Status> {
         report::write(file, &manifest, &bench.kernel, &run)?;
     }
     Ok(status(&run))
-}
-
-fn default_system(project: &Project) -> Result<std::path::PathBuf> {
-    let file = project.root().join("clients/system.toml");
-    // The path in messages is one that can be typed where the person stands.
-    let here = std::env::current_dir().context("the current folder")?;
-    Ok(file
-        .strip_prefix(&here)
-        .map(Path::to_path_buf)
-        .unwrap_or(file))
 }
 
 fn status(run: &Run) -> Status {
@@ -137,7 +128,7 @@ fn explain_gdb(prepared: &Prepared, bench: &Bench) {
     anstream::eprintln!(
         "QEMU waits for a debugger. In another terminal:\n  \
          gdb {} -ex 'add-symbol-file {}' -ex 'target remote localhost:1234'\nthen `continue`.",
-        bench.project.shown(&bench.kernel.elf()),
-        bench.project.shown(prepared.root_task_file()),
+        bench.project.shown(prepared.root_task_file()).display(),
+        bench.project.shown(&bench.kernel.elf()).display(),
     );
 }

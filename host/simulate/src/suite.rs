@@ -83,7 +83,7 @@ impl Results {
 /// When they can't be run at all, or no test has that name.
 pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
     let console = Console::new(arguments.machine.quiet);
-    let bench = Bench::new(project, console, &arguments.machine)?;
+    let mut bench = Bench::new(project, console, &arguments.machine)?;
     let mut results = Results::new(console, arguments.filter.as_deref());
     if !console.is_quiet() {
         anstream::println!("kernel: {}", bench.kernel.shown());
@@ -92,7 +92,7 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
         host::run(&bench, &mut results)?;
     }
     if !arguments.host && !is_interrupted() {
-        run_systems(&bench, &mut results)?;
+        run_systems(&mut bench, &mut results)?;
     }
     if is_interrupted() {
         return Ok(Status::Interrupted);
@@ -113,7 +113,7 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
 /// A system to run, or why there is none; under the name of its tests.
 type Candidate = (String, Result<Manifest, String>);
 
-fn run_systems(bench: &Bench, results: &mut Results) -> Result<()> {
+fn run_systems(bench: &mut Bench, results: &mut Results) -> Result<()> {
     let mut candidates = candidates(bench.project)?;
     // Which tests a system holds is only known once it has run. If its own name or a client's is meant, the others
     // need not run; if neither is, all of them are tried.
@@ -123,6 +123,14 @@ fn run_systems(bench: &Bench, results: &mut Results) -> Result<()> {
     };
     if candidates.iter().any(is_meant) {
         candidates.retain(is_meant);
+    }
+    let manifests: Vec<_> = candidates
+        .iter()
+        .filter_map(|(_, manifest)| manifest.as_ref().ok())
+        .collect();
+    if let Err(error) = bench.build(&manifests) {
+        results.add("systems: build".into(), Some(format!("{error:#}")));
+        return Ok(());
     }
     for (name, manifest) in candidates {
         if is_interrupted() {
@@ -139,7 +147,7 @@ fn run_systems(bench: &Bench, results: &mut Results) -> Result<()> {
 
 /// The systems in clients/, and one for each trace.
 fn candidates(project: &Project) -> Result<Vec<Candidate>> {
-    let clients = project.root().join("clients");
+    let clients = project.shown(&project.root().join("clients"));
     let mut systems = vec![clients.join("system.toml")];
     systems.extend(files(&clients.join("systems"), "toml")?);
     let load = |file: PathBuf| {
@@ -149,7 +157,7 @@ fn candidates(project: &Project) -> Result<Vec<Candidate>> {
         )
     };
     let mut candidates: Vec<_> = systems.into_iter().map(load).collect();
-    for file in files(&project.root().join("traces"), "trace")? {
+    for file in files(&project.shown(&project.root().join("traces")), "trace")? {
         let manifest = trace::system(&file).map_err(|error| error.to_string());
         candidates.push((format!("trace {}", stem(&file)), manifest));
     }

@@ -13,7 +13,7 @@ use crate::image;
 use crate::kernel::{self, Kernel};
 use crate::manifest::Manifest;
 use crate::multiboot;
-use crate::programs;
+use crate::programs::{self, Executables};
 use crate::project::Project;
 use crate::qemu::{IMAGE_FILE, KERNEL_FILE, Machine};
 use crate::serial::{self, Record};
@@ -34,6 +34,7 @@ pub struct Bench<'a> {
     pub kernel: Kernel,
     arguments: &'a MachineArguments,
     kernel_elf32: Vec<u8>,
+    executables: Executables,
 }
 
 /// A system that is ready to run.
@@ -90,6 +91,7 @@ impl<'a> Bench<'a> {
             kernel,
             arguments,
             kernel_elf32,
+            executables: Executables::new(),
         })
     }
 
@@ -98,20 +100,31 @@ impl<'a> Bench<'a> {
         self.arguments.icount
     }
 
-    /// Builds and packs a system.
+    /// Builds the programs of these systems.
     ///
     /// # Errors
     ///
-    /// When a program can't be built or loaded, or the root task is none.
-    pub fn prepare(&self, manifest: &Manifest, gdb: bool) -> Result<Prepared> {
+    /// When one of them can't be built.
+    pub fn build(&mut self, manifests: &[&Manifest]) -> Result<()> {
         let root_task = self.arguments.root_task.as_deref();
-        let programs = programs::obtain(
+        self.executables = programs::build(
             self.project,
             self.console,
             &self.kernel,
-            manifest,
+            manifests,
             root_task,
         )?;
+        Ok(())
+    }
+
+    /// Packs a system whose programs were built.
+    ///
+    /// # Errors
+    ///
+    /// When a program is missing or can't be loaded, or the root task is none.
+    pub fn prepare(&self, manifest: &Manifest, gdb: bool) -> Result<Prepared> {
+        let root_task = self.arguments.root_task.as_deref();
+        let programs = programs::load(manifest, &self.executables, root_task)?;
         let archive = image::archive(manifest, &programs.clients)?;
         let image = image::attach(&programs.root_task, &archive)
             .with_context(|| programs.root_task_file.display().to_string())?;

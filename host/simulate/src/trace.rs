@@ -74,7 +74,7 @@ pub fn system(file: &Path) -> Result<Manifest, Refusal> {
     let program = Program {
         name: REPLAY.into(),
         source: Source::Package(REPLAY.into()),
-        line: 0,
+        line: None,
     };
     // The kernel and the server need some beside the client.
     let memory = Size((limit.0 + (256 << 20)).next_power_of_two().max(512 << 20));
@@ -84,6 +84,7 @@ pub fn system(file: &Path) -> Result<Manifest, Refusal> {
     };
     Ok(Manifest {
         name: stem.into_owned(),
+        file: file.display().to_string(),
         run,
         programs: vec![program],
         clients: vec![client],

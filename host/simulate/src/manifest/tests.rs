@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-use kmalloc_manifest::FaultKind;
+use kmalloc_manifest::{FaultKind, PRIORITY_DEFAULT};
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn a_client_takes_the_defaults() {
         [Program {
             name: "hello".into(),
             source: Source::Package("hello".into()),
-            line: 3
+            line: Some(3)
         }]
     );
     assert_eq!(

@@ -29,10 +29,11 @@ fn manifest(clients: Vec<Client>) -> Manifest {
     let programs = vec![Program {
         name: "p".into(),
         source,
-        line: 1,
+        line: None,
     }];
     Manifest {
         name: "system".into(),
+        file: "system.toml".into(),
         run: RunSettings::default(),
         programs,
         clients,
