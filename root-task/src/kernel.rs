@@ -98,6 +98,14 @@ impl Sel4 {
         self.cptr(Slot::Page(page)).cast()
     }
 
+    /// Signals a client's notification.
+    pub(crate) fn signal(&mut self, client: ClientIndex) {
+        let notification: cap::Notification = self
+            .cptr(Slot::Client(client, ClientObject::Notification))
+            .cast();
+        notification.signal();
+    }
+
     /// Maps a frame into the scratch window while `work` runs over its bytes.
     fn with_frame(
         &mut self,

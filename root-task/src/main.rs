@@ -84,7 +84,7 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
                 let program = system
                     .program(client.program)
                     .map_or("", |program| program.name);
-                names.begin(index, client.name, program);
+                names.begin(index, client.name, program, client.service);
             }
             Err(error) => {
                 let limit = client.memory_limit_bytes;

@@ -58,13 +58,23 @@ impl<'a> Desk<'a> {
                         self.endpoint
                             .reply_recv_with_mrs(answer.info, answer.words, authority);
                 }
-                None if self.names.alive() == 0 => return self.server,
+                None if !self.names.is_working() && self.close() => return self.server,
                 None => {
                     let authority = sel4::extension::thread::reply_authority(self.reply);
                     received = self.endpoint.recv_with_mrs(authority);
                 }
             }
         }
+    }
+
+    /// Tells the services that nobody is left to serve; true when they have ended too.
+    fn close(&mut self) -> bool {
+        let mut closed = true;
+        for client in self.names.services() {
+            closed = false;
+            self.server.kernel_mut().signal(client);
+        }
+        closed
     }
 
     /// What to answer to a message; `None` where nobody waits.
@@ -136,8 +146,13 @@ fn finish(names: &mut Names<'_>, lines: &mut Lines, outcome: Outcome<'_>) -> Opt
         }
         Outcome::Ended { client, obituary } => {
             lines.close();
-            let (name, program) = names.end(client);
-            report::client(name, program, report::outcome_of(obituary.end), &obituary);
+            let name = names.end(client);
+            report::client(
+                name.name,
+                name.program,
+                report::outcome_of(obituary.end),
+                &obituary,
+            );
             return None;
         }
         Outcome::Ignore => return None,

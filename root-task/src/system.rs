@@ -97,40 +97,83 @@ pub fn start(
 
 /// The names of clients, by their place in the server's registry.
 pub struct Names<'a> {
-    names: Vec<(&'a str, &'a str)>,
-    alive: usize,
+    names: Vec<Name<'a>>,
+    /// Clients that are alive and no services.
+    working: usize,
+    /// Services that are alive.
+    services: usize,
+}
+
+/// What is known of a client.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Name<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its program's name.
+    pub program: &'a str,
+    /// Whether it serves the others and ends after them.
+    pub service: bool,
+    alive: bool,
 }
 
 impl<'a> Names<'a> {
     /// Nobody yet.
     pub fn new() -> Names<'a> {
         Names {
-            names: vec![("", ""); CLIENTS_MAX],
-            alive: 0,
+            names: vec![Name::default(); CLIENTS_MAX],
+            working: 0,
+            services: 0,
         }
     }
 
     /// A client has started.
-    pub fn begin(&mut self, client: ClientIndex, name: &'a str, program: &'a str) {
+    pub fn begin(&mut self, client: ClientIndex, name: &'a str, program: &'a str, service: bool) {
         if let Some(place) = self.names.get_mut(client.index()) {
-            *place = (name, program);
-            self.alive += 1;
+            *place = Name {
+                name,
+                program,
+                service,
+                alive: true,
+            };
+            *self.count(service) += 1;
         }
     }
 
-    /// A client has ended; its name and its program's.
-    pub fn end(&mut self, client: ClientIndex) -> (&'a str, &'a str) {
-        self.alive = self.alive.saturating_sub(1);
-        self.names.get(client.index()).copied().unwrap_or(("", ""))
+    /// A client has ended; what it was.
+    pub fn end(&mut self, client: ClientIndex) -> Name<'a> {
+        let name = match self.names.get_mut(client.index()) {
+            Some(place) => core::mem::take(place),
+            None => Name::default(),
+        };
+        *self.count(name.service) -= usize::from(name.alive);
+        name
+    }
+
+    fn count(&mut self, service: bool) -> &mut usize {
+        if service {
+            &mut self.services
+        } else {
+            &mut self.working
+        }
     }
 
     /// A client's name.
     pub fn name(&self, client: ClientIndex) -> &'a str {
-        self.names.get(client.index()).map_or("", |(name, _)| name)
+        self.names.get(client.index()).map_or("", |name| name.name)
     }
 
-    /// How many clients are alive.
-    pub fn alive(&self) -> usize {
-        self.alive
+    /// Whether any client but the services is alive.
+    pub fn is_working(&self) -> bool {
+        self.working > 0
+    }
+
+    /// The services that are alive.
+    pub fn services(&self) -> impl Iterator<Item = ClientIndex> + '_ {
+        let services = self
+            .names
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| name.alive && name.service);
+        services.map(|(index, _)| ClientIndex(index as u16))
     }
 }

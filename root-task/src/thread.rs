@@ -4,7 +4,7 @@
 use crate::kernel::{CLIENT_CNODE_BITS, Sel4};
 use kmalloc_server::kernel::{ClientIndex, ClientObject, Slot, ThreadStart};
 use sel4::extension::thread::{FaultEndpoint, Thread};
-use sel4::{CNodeCapData, CPtr, CapRightsBuilder, UserContext, cap};
+use sel4::{CNodeCapData, CPtr, CapRights, CapRightsBuilder, UserContext, cap};
 use sel4_task::slot;
 
 /// Starts a client's thread.
@@ -18,6 +18,8 @@ pub fn start(kernel: &mut Sel4, start: &ThreadStart) -> sel4::Result<()> {
     place(slot::SERVER).mint(&kernel.endpoint, rights(), start.badge)?;
     // Faults are found in the client's CSpace by some kernels, and in the server's by others.
     place(slot::FAULT).mint(&kernel.endpoint, rights(), start.fault_badge)?;
+    let notification = kernel.path(Slot::Client(start.client, ClientObject::Notification));
+    place(slot::NOTIFICATION).mint(&notification, CapRights::read_only(), 0)?;
     let fault_slot = Slot::Client(start.client, ClientObject::FaultEndpoint);
     kernel
         .path(fault_slot)

@@ -27,6 +27,8 @@ pub struct Client<'a> {
     pub memory_limit_bytes: u64,
     /// Whether the root task starts it after boot; if not, only another client can.
     pub start: bool,
+    /// Whether it serves the others: when they have all ended, its notification tells it to end too.
+    pub service: bool,
     /// How it should end.
     pub expect: Expectation,
     /// Bytes that the client finds mapped read-only when it starts (a trace, say); may be empty. Not aligned.

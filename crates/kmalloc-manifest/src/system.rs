@@ -8,7 +8,7 @@ mod tests;
 
 pub(crate) const MAGIC: [u8; 4] = *b"KMSY";
 /// Goes up with every change of a record.
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Header {

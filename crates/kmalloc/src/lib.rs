@@ -8,4 +8,5 @@ pub mod transport;
 
 pub use kmalloc_protocol::window::Window;
 pub use kmalloc_protocol::{Cache, Error, Flags, Stats};
+pub use process::wait;
 pub use sel4_task::{arguments, data};

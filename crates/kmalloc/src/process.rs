@@ -86,6 +86,11 @@ macro_rules! main {
 #[doc(hidden)]
 pub use sel4_task;
 
+/// Waits until the server signals the program: a service, when nobody is left to serve.
+pub fn wait() {
+    sel4::cap::Notification::from_bits(sel4_task::slot::NOTIFICATION).wait();
+}
+
 /// Ends the program. Everything it has goes back to the server.
 pub fn exit(status: u32) -> ! {
     loop {

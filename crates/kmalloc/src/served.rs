@@ -153,9 +153,10 @@ pub unsafe fn krealloc(
         Reply::Done => Ok(None),
         Reply::Block { address } => {
             let new = pointer(address)?;
-            if flags.contains(Flags::ZERO) && old <= BLOCK_SIZE_MAX && size < old {
-                // SAFETY: the block stayed where it is; what it gives up is zero for the next that gains it.
-                unsafe { new.add(size).write_bytes(0, old - size) }
+            if flags.contains(Flags::ZERO) && size < old {
+                let kept = old.min(ksize(new.as_ptr())?);
+                // SAFETY: the block is used to `size` bytes; what lies behind is zero for when it grows again.
+                unsafe { new.add(size).write_bytes(0, kept - size) }
             }
             Ok(Some(new))
         }

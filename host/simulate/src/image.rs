@@ -58,6 +58,7 @@ pub fn archive(manifest: &Manifest, elfs: &[Vec<u8>]) -> Result<Vec<u8>> {
                 priority: client.priority,
                 memory_limit_bytes: client.memory_limit.0,
                 start: client.start,
+                service: client.service,
                 expect: client.expect,
                 data: &client.data,
             })

@@ -75,6 +75,8 @@ pub struct Client {
     pub memory_limit: Size,
     /// Whether it is started at boot.
     pub start: bool,
+    /// Whether it serves the others: when they have all ended, its notification tells it to end too.
+    pub service: bool,
     /// How it should end.
     pub expect: Expectation,
     /// Whether it is a test that prints TAP; one that prints no plan has then failed.

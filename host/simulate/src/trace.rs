@@ -65,6 +65,7 @@ pub fn system(file: &Path) -> Result<Manifest, Refusal> {
         priority: PRIORITY_DEFAULT,
         memory_limit: limit,
         start: true,
+        service: false,
         expect: Expectation::Exit(0),
         tap: false,
         expect_held: Some(0),

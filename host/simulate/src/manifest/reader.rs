@@ -53,6 +53,8 @@ struct ClientTable {
     #[serde(default = "yes")]
     start: bool,
     #[serde(default)]
+    service: bool,
+    #[serde(default)]
     tap: bool,
     held: Option<Spanned<Value>>,
     data: Option<Spanned<String>>,
@@ -211,6 +213,7 @@ impl Reader<'_> {
             priority: priority.transpose()?.unwrap_or(PRIORITY_DEFAULT),
             memory_limit,
             start: table.start,
+            service: table.service,
             expect: expect.transpose()?.unwrap_or(Expectation::Exit(0)),
             tap: table.tap,
             expect_held: held.map(|Size(bytes)| bytes),

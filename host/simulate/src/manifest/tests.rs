@@ -47,6 +47,7 @@ fn a_client_takes_the_defaults() {
             priority: PRIORITY_DEFAULT,
             memory_limit: Size(1 << 20),
             start: true,
+            service: false,
             expect: Expectation::Exit(0),
             tap: false,
             expect_held: None,

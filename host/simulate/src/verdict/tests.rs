@@ -16,6 +16,7 @@ fn client(name: &str, expect: &str) -> Client {
         priority: 100,
         memory_limit: Size(4096),
         start: true,
+        service: false,
         expect: expect.parse().unwrap(),
         tap: false,
         expect_held: None,
