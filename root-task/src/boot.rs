@@ -29,6 +29,8 @@ pub struct Booted {
     pub server: Server<Sel4>,
     /// The endpoint it receives on.
     pub endpoint: cap::Endpoint,
+    /// Endpoints between clients, by number.
+    pub links: Vec<AbsoluteCPtr>,
     /// The right to reply, on kernels where that is an object.
     pub reply: CPtr,
     /// Bytes of untyped memory that boot gave.
@@ -116,6 +118,7 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
     };
     let endpoint = maker.make_endpoint()?;
     let reply = maker.make_reply()?;
+    let links = maker.make_links()?;
     maker.map_windows(table_bytes(pages), segment_count(pages))?;
 
     let scheduling = Scheduling::new(bootinfo);
@@ -131,6 +134,7 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
     Ok(Booted {
         server,
         endpoint,
+        links,
         reply,
         total_bytes,
         untyped_count,
@@ -254,6 +258,15 @@ impl Maker<'_> {
             .absolute_cptr_from_bits_with_depth(entry as sel4::CPtrBits, self.layout.top_bits);
         place.move_(&self.path(number))?;
         Ok(CPtr::from_bits(self.layout.address_of_top(entry)).cast())
+    }
+
+    /// Endpoints for clients to call each other.
+    fn make_links(&mut self) -> Result<Vec<AbsoluteCPtr>, BootError> {
+        let count = usize::from(kmalloc_manifest::ENDPOINTS_MAX);
+        let first = self.make(ObjectBlueprint::Endpoint, count)?;
+        Ok((first..first + count)
+            .map(|number| self.path(number))
+            .collect())
     }
 
     fn make_reply(&mut self) -> Result<CPtr, BootError> {

@@ -161,6 +161,9 @@ pub fn blueprint(object: Object) -> ObjectBlueprint {
             size_bits: CLIENT_CNODE_BITS,
         },
         Object::Client(ClientObject::Notification) => ObjectBlueprint::Notification,
+        Object::Client(ClientObject::Reply) => {
+            sel4::extension::thread::REPLY.unwrap_or(ObjectBlueprint::Endpoint)
+        }
         // Asked for only where the kernel has scheduling contexts; a fault endpoint is minted and never made.
         Object::Client(ClientObject::SchedContext | ClientObject::FaultEndpoint) => {
             sel4::extension::thread::SCHED_CONTEXT.unwrap_or(ObjectBlueprint::Endpoint)

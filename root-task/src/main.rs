@@ -84,6 +84,14 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
                 let program = system
                     .program(client.program)
                     .map_or("", |program| program.name);
+                let link = |number: Option<u8>| booted.links.get(usize::from(number?));
+                let (serves, calls) = (link(client.serves), link(client.calls));
+                if let Err(error) =
+                    thread::connect(booted.server.kernel_mut(), index, serves, calls)
+                {
+                    print_line!("# client {} can't be connected: {error}", client.name);
+                    return false;
+                }
                 names.begin(index, client.name, program, client.service);
             }
             Err(error) => {
@@ -97,6 +105,12 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
         }
     }
     boot_heap::seal();
+    // Equal priorities are what the kernel's fast path asks for; until here no client could run.
+    let own = sel4::init_thread::slot::TCB.cap();
+    if let Err(error) = own.tcb_set_priority(own, kmalloc_manifest::PRIORITY_DEFAULT.into()) {
+        print_line!("# the server can't have the clients' priority: {error}");
+        return false;
+    }
     let server_bytes = total - booted.server.books().total;
     let server = serve::Desk::new(booted, names).serve();
     let books = server.books();

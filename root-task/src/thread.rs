@@ -4,7 +4,7 @@
 use crate::kernel::{CLIENT_CNODE_BITS, Sel4};
 use kmalloc_server::kernel::{ClientIndex, ClientObject, Slot, ThreadStart};
 use sel4::extension::thread::{FaultEndpoint, Thread};
-use sel4::{CNodeCapData, CPtr, CapRights, CapRightsBuilder, UserContext, cap};
+use sel4::{AbsoluteCPtr, CNodeCapData, CPtr, CapRights, CapRightsBuilder, UserContext, cap};
 use sel4_task::slot;
 
 /// Starts a client's thread.
@@ -20,6 +20,10 @@ pub fn start(kernel: &mut Sel4, start: &ThreadStart) -> sel4::Result<()> {
     place(slot::FAULT).mint(&kernel.endpoint, rights(), start.fault_badge)?;
     let notification = kernel.path(Slot::Client(start.client, ClientObject::Notification));
     place(slot::NOTIFICATION).mint(&notification, CapRights::read_only(), 0)?;
+    if sel4::extension::thread::REPLY.is_some() {
+        let reply = kernel.path(Slot::Client(start.client, ClientObject::Reply));
+        place(slot::REPLY).mint(&reply, CapRights::all(), 0)?;
+    }
     let fault_slot = Slot::Client(start.client, ClientObject::FaultEndpoint);
     kernel
         .path(fault_slot)
@@ -47,6 +51,27 @@ pub fn start(kernel: &mut Sel4, start: &ThreadStart) -> sel4::Result<()> {
     *context.sp_mut() = start.stack as sel4::Word;
     *context.c_param_mut(0) = start.argument as sel4::Word;
     tcb.tcb_write_all_registers(true, &mut context)
+}
+
+/// Gives a client the endpoints between clients that its manifest entry names.
+pub fn connect(
+    kernel: &Sel4,
+    client: ClientIndex,
+    serves: Option<&AbsoluteCPtr>,
+    calls: Option<&AbsoluteCPtr>,
+) -> sel4::Result<()> {
+    let cnode: cap::CNode = kernel
+        .cptr(Slot::Client(client, ClientObject::CNode))
+        .cast();
+    let place = |slot| cnode.absolute_cptr_from_bits_with_depth(slot, CLIENT_CNODE_BITS);
+    if let Some(endpoint) = serves {
+        place(slot::SERVES).copy(endpoint, CapRights::read_only())?;
+    }
+    if let Some(endpoint) = calls {
+        let rights = CapRightsBuilder::none().write(true).grant(true).build();
+        place(slot::CALLS).copy(endpoint, rights)?;
+    }
+    Ok(())
 }
 
 /// Stops a client's thread and deletes the capability that its faults came by.

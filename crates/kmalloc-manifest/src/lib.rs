@@ -33,6 +33,8 @@ pub const NAME_BYTES_MAX: usize = 32;
 pub const PROGRAMS_MAX: u32 = 1024;
 /// Most clients that a system has.
 pub const CLIENTS_MAX: u32 = 4096;
+/// Most endpoints between clients that a system has.
+pub const ENDPOINTS_MAX: u8 = 16;
 /// Client priorities are 1 to this. Served calls take the kernel's fast path only between equal priorities, so most
 /// clients keep [`PRIORITY_DEFAULT`].
 pub const PRIORITY_MAX: u8 = 254;

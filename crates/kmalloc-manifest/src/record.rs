@@ -29,6 +29,10 @@ pub struct Client<'a> {
     pub start: bool,
     /// Whether it serves the others: when they have all ended, its notification tells it to end too.
     pub service: bool,
+    /// The endpoint between clients that it receives on, by number.
+    pub serves: Option<u8>,
+    /// The endpoint between clients that it calls, by number.
+    pub calls: Option<u8>,
     /// How it should end.
     pub expect: Expectation,
     /// Bytes that the client finds mapped read-only when it starts (a trace, say); may be empty. Not aligned.

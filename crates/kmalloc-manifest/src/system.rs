@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 use serde::{Deserialize, Serialize};
 
-use crate::{CLIENTS_MAX, Client, Error, PRIORITY_MAX, PROGRAMS_MAX, Program, is_name};
+use crate::{
+    CLIENTS_MAX, Client, ENDPOINTS_MAX, Error, PRIORITY_MAX, PROGRAMS_MAX, Program, is_name,
+};
 
 #[cfg(test)]
 mod tests;
@@ -148,6 +150,14 @@ fn check_clients(mut clients: Clients<'_>, program_count: u32) -> Result<&[u8], 
         }
         if client.program >= program_count {
             return Err(Error::ClientProgram(index));
+        }
+        let endpoints = [client.serves, client.calls];
+        if endpoints
+            .into_iter()
+            .flatten()
+            .any(|endpoint| endpoint >= ENDPOINTS_MAX)
+        {
+            return Err(Error::Client(index));
         }
         if !(1..=PRIORITY_MAX).contains(&client.priority) {
             return Err(Error::ClientPriority(index));

@@ -47,6 +47,8 @@ pub enum ClientObject {
     Notification = 3,
     /// The capability that its faults come by, in the server's CSpace; no object of its own.
     FaultEndpoint = 4,
+    /// Its right to reply, on an MCS kernel.
+    Reply = 5,
 }
 
 /// What untyped memory is retyped into.

@@ -228,11 +228,13 @@ impl<K: Kernel> Server<K> {
     /// The objects that each client has on this kernel.
     fn kernel_objects(&self) -> impl Iterator<Item = ClientObject> + use<K> {
         let scheduling = self.mcs.then_some(ClientObject::SchedContext);
+        let reply = self.mcs.then_some(ClientObject::Reply);
         [
             Some(ClientObject::Tcb),
             Some(ClientObject::CNode),
             scheduling,
             Some(ClientObject::Notification),
+            reply,
         ]
         .into_iter()
         .flatten()

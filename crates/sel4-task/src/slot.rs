@@ -16,5 +16,9 @@ pub const TCB: CPtrBits = 3;
 pub const NOTIFICATION: CPtrBits = 4;
 /// A reply object, on kernels that have them.
 pub const REPLY: CPtrBits = 5;
+/// The endpoint between clients that it receives on, if its manifest entry names one.
+pub const SERVES: CPtrBits = 6;
+/// The endpoint between clients that it calls, if its manifest entry names one.
+pub const CALLS: CPtrBits = 7;
 /// The first slot that is free for what a client is given besides: interrupts, ports, devices.
-pub const FIRST_FREE: CPtrBits = 6;
+pub const FIRST_FREE: CPtrBits = 8;

@@ -59,6 +59,8 @@ pub fn archive(manifest: &Manifest, elfs: &[Vec<u8>]) -> Result<Vec<u8>> {
                 memory_limit_bytes: client.memory_limit.0,
                 start: client.start,
                 service: client.service,
+                serves: manifest.endpoint(&client.serves),
+                calls: manifest.endpoint(&client.calls),
                 expect: client.expect,
                 data: &client.data,
             })

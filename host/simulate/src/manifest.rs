@@ -40,6 +40,23 @@ pub struct RunSettings {
     pub refused: Option<String>,
 }
 
+impl Manifest {
+    /// The number of the endpoint between clients with this name: its place among all names in the manifest.
+    pub fn endpoint(&self, name: &Option<String>) -> Option<u8> {
+        let name = name.as_deref()?;
+        let mut names: Vec<&str> = Vec::new();
+        for client in &self.clients {
+            for known in [&client.serves, &client.calls].into_iter().flatten() {
+                if !names.contains(&known.as_str()) {
+                    names.push(known);
+                }
+            }
+        }
+        let place = names.iter().position(|known| *known == name)?;
+        u8::try_from(place).ok()
+    }
+}
+
 /// A `[[program]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -77,6 +94,10 @@ pub struct Client {
     pub start: bool,
     /// Whether it serves the others: when they have all ended, its notification tells it to end too.
     pub service: bool,
+    /// The endpoint between clients that it receives on, by name.
+    pub serves: Option<String>,
+    /// The endpoint between clients that it calls, by name.
+    pub calls: Option<String>,
     /// How it should end.
     pub expect: Expectation,
     /// Whether it is a test that prints TAP; one that prints no plan has then failed.

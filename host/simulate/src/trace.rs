@@ -66,6 +66,8 @@ pub fn system(file: &Path) -> Result<Manifest, Refusal> {
         memory_limit: limit,
         start: true,
         service: false,
+        serves: None,
+        calls: None,
         expect: Expectation::Exit(0),
         tap: false,
         expect_held: Some(0),

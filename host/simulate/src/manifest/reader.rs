@@ -54,6 +54,8 @@ struct ClientTable {
     start: bool,
     #[serde(default)]
     service: bool,
+    serves: Option<String>,
+    calls: Option<String>,
     #[serde(default)]
     tap: bool,
     held: Option<Spanned<Value>>,
@@ -214,6 +216,8 @@ impl Reader<'_> {
             memory_limit,
             start: table.start,
             service: table.service,
+            serves: table.serves,
+            calls: table.calls,
             expect: expect.transpose()?.unwrap_or(Expectation::Exit(0)),
             tap: table.tap,
             expect_held: held.map(|Size(bytes)| bytes),

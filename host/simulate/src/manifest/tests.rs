@@ -48,6 +48,8 @@ fn a_client_takes_the_defaults() {
             memory_limit: Size(1 << 20),
             start: true,
             service: false,
+            serves: None,
+            calls: None,
             expect: Expectation::Exit(0),
             tap: false,
             expect_held: None,

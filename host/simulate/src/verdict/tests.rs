@@ -17,6 +17,8 @@ fn client(name: &str, expect: &str) -> Client {
         memory_limit: Size(4096),
         start: true,
         service: false,
+        serves: None,
+        calls: None,
         expect: expect.parse().unwrap(),
         tap: false,
         expect_held: None,
