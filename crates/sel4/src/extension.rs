@@ -2,6 +2,7 @@
 
 //! What rust-sel4 lacks. A program that uses nothing from here compiles against rust-sel4 as well.
 
+mod fault;
 pub mod io_port;
 pub mod reply_recv;
 pub mod thread;

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::invocation_context::InvocationContext;
 use crate::ipc_buffer::IpcBuffer;
 use crate::message_info::MessageInfo;
-use crate::registers::{self, NO_REPLY, Received};
+use crate::registers::{self, Received, ReplyRegister};
 use crate::sys::syscall;
 
 /// A time in microseconds.
@@ -57,7 +57,7 @@ impl<T: CapType, C: InvocationContext> Cap<T, C> {
 }
 
 fn call(cptr: CPtrBits, info: MessageInfo, words: [Word; IN_REGISTERS]) -> Received {
-    registers::send_receive(syscall::Call, cptr, info, words, NO_REPLY)
+    registers::send_receive(syscall::Call, cptr, info, words, ReplyRegister::NONE)
 }
 
 fn outcome(answer: Received, ipc_buffer: Option<&mut IpcBuffer>) -> Result<[Word; IN_REGISTERS]> {

@@ -19,18 +19,19 @@ pub(crate) struct Received {
 }
 
 /// What a receiving call passes for the right to reply: a reply object's address on MCS kernels, else nothing.
-#[cfg(kernel_mcs)]
-pub(crate) type ReplyRegister = Word;
-/// What a receiving call passes for the right to reply: a reply object's address on MCS kernels, else nothing.
-#[cfg(not(kernel_mcs))]
-pub(crate) type ReplyRegister = ();
+#[derive(Clone, Copy)]
+pub(crate) struct ReplyRegister {
+    #[cfg(kernel_mcs)]
+    pub(crate) object: Word,
+}
 
-/// The reply register of a call that needs none.
-#[cfg(kernel_mcs)]
-pub(crate) const NO_REPLY: ReplyRegister = 0;
-/// The reply register of a call that needs none.
-#[cfg(not(kernel_mcs))]
-pub(crate) const NO_REPLY: ReplyRegister = ();
+impl ReplyRegister {
+    /// For calls that need none.
+    pub(crate) const NONE: Self = Self {
+        #[cfg(kernel_mcs)]
+        object: 0,
+    };
+}
 
 /// `syscall` with what every use of it has in common.
 macro_rules! syscall {
@@ -52,14 +53,14 @@ macro_rules! syscall {
 #[cfg(kernel_mcs)]
 macro_rules! syscall_with_reply {
     ($reply:expr, $number:expr, $($operands:tt)*) => {
-        syscall!($number, in("r12") $reply, $($operands)*)
+        syscall!($number, in("r12") $reply.object, $($operands)*)
     };
 }
 
 #[cfg(not(kernel_mcs))]
 macro_rules! syscall_with_reply {
     ($reply:expr, $number:expr, $($operands:tt)*) => {{
-        let () = $reply;
+        let _: ReplyRegister = $reply;
         syscall!($number, $($operands)*)
     }};
 }

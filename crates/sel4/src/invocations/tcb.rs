@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::invocation_context::InvocationContext;
 use crate::ipc_buffer::IpcBuffer;
 use crate::message_info::MessageInfo;
-use crate::registers::{self, NO_REPLY};
+use crate::registers::{self, ReplyRegister};
 use crate::sys::{facts, label, syscall};
 use crate::user_context::{REGISTER_COUNT, UserContext};
 
@@ -122,7 +122,7 @@ fn exchange(
     words: [Word; 4],
     ipc_buffer: &mut IpcBuffer,
 ) -> Result<()> {
-    let answer = registers::send_receive(syscall::Call, cptr, info, words, NO_REPLY);
+    let answer = registers::send_receive(syscall::Call, cptr, info, words, ReplyRegister::NONE);
     ipc_buffer.set_register_words(answer.words);
     match Error::from_label(answer.info.label()) {
         None => Ok(()),
