@@ -24,6 +24,16 @@ const HEADERS: [&str; 9] = [
     "sel4/shared_types.h",
 ];
 
+/// Headers with the labels that the kernel's build counted.
+const LABEL_HEADERS: [&str; 3] = [
+    "sel4/invocation.h",
+    "sel4/sel4_arch/invocation.h",
+    "sel4/arch/invocation.h",
+];
+
+/// The header with the system call numbers that the kernel's build counted.
+const SYSCALL_HEADER: &str = "sel4/syscall.h";
+
 /// Where the labels of faults are: the preprocessed file of an installed kernel, else the source's.
 const FAULT_TAGS: [&str; 2] = ["sel4/sel4_arch/types.pbf", "sel4/arch/shared_types.bf"];
 
@@ -57,6 +67,7 @@ pub fn read_bindings(prefix: &Prefix) -> Result<Bindings, Error> {
         read_tags(&read(&path)?, "seL4_Fault", &configuration, &mut constants);
     }
 
+    check_numbers(prefix, &configuration, &interface)?;
     let abi = Abi::decide(
         &configuration,
         &interface,
@@ -69,6 +80,43 @@ pub fn read_bindings(prefix: &Prefix) -> Result<Bindings, Error> {
         constants,
         abi,
     })
+}
+
+/// Compares labels and numbers with those in the headers that the kernel's own build generated, where there are any:
+/// proof that the interface was counted as the kernel counts it.
+fn check_numbers(
+    prefix: &Prefix,
+    configuration: &Configuration,
+    interface: &Interface,
+) -> Result<(), Error> {
+    let labels = interface
+        .methods
+        .values()
+        .map(|method| (method.id.clone(), method.label));
+    let syscalls = interface
+        .syscalls
+        .iter()
+        .map(|syscall| (format!("seL4_Sys{}", syscall.name), syscall.number));
+    let numbered: [(&[&str], Vec<(String, i64)>); 2] = [
+        (&LABEL_HEADERS, labels.collect()),
+        (&[SYSCALL_HEADER], syscalls.collect()),
+    ];
+    for (headers, counted) in numbered {
+        let mut stated = Constants::new();
+        for path in headers.iter().filter_map(|name| prefix.header(name)) {
+            read_constants(&read(&path)?, configuration, &mut stated);
+        }
+        let differing = counted
+            .into_iter()
+            .find(|(name, number)| !stated.is_empty() && stated.get(name) != Some(number));
+        if let Some((name, number)) = differing {
+            return Err(Error::Unsupported(format!(
+                "its XML makes {name} {number} and its headers make it {:?}",
+                stated.get(&name)
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// For the build script of crate `sel4`: finds the kernel in use and writes `abi.rs`, `config.rs` and

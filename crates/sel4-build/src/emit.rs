@@ -98,12 +98,13 @@ fn module<'a>(
 
 fn facts(text: &mut String, bindings: &Bindings) {
     let abi = &bindings.abi;
-    let boot_info = match (abi.boot_info, abi.mcs) {
+    let generation = &abi.generation;
+    let boot_info = match (generation.boot_info, abi.mcs) {
         (BootInfoLayout::Packed, _) => "PACKED",
         (BootInfoLayout::Aligned, false) => "ALIGNED",
         (BootInfoLayout::Aligned, true) => "ALIGNED_MCS",
     };
-    let guard = abi.guard_layout;
+    let guard = generation.guard_layout;
     push(
         text,
         format_args!("/// The facts in which kernel releases differ."),
@@ -120,16 +121,17 @@ fn facts(text: &mut String, bindings: &Bindings) {
     );
     let flags = [
         ("PRIORITY_TAKES_AUTHORITY", abi.priority_takes_authority),
-        ("GRANT_REPLY_RIGHT", abi.grant_reply_right),
-        ("IPC_BUFFER_IN_GS", abi.ipc_buffer_in_gs),
+        ("GRANT_REPLY_RIGHT", generation.grant_reply_right),
+        ("IPC_BUFFER_IN_GS", generation.ipc_buffer_in_gs),
         ("IO_PORT_SLOT_IS_ALL_PORTS", abi.io_port_slot_is_all_ports),
     ];
     for (name, value) in flags {
         push(text, format_args!("    pub const {name}: bool = {value};"));
     }
     let numbers = [
-        ("MESSAGE_LABEL_BITS", abi.message_label_bits),
-        ("BADGE_BITS", abi.badge_bits),
+        ("MESSAGE_LABEL_BITS", generation.message_label_bits),
+        ("BADGE_BITS", generation.badge_bits),
+        ("FAULT_ADDRESS_BITS", generation.fault_address_bits),
         ("GUARD_SHIFT", guard.guard_shift),
         ("GUARD_SIZE_SHIFT", guard.size_shift),
     ];

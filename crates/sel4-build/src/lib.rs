@@ -21,7 +21,7 @@ mod link;
 mod method_table;
 mod prefix;
 
-pub use abi::{Abi, BootInfoLayout, Release};
+pub use abi::{Abi, BootInfoLayout, Generation, GuardLayout, Release};
 pub use bindings::{Bindings, generate_bindings, read_bindings};
 pub use configuration::{Configuration, OptionValue};
 pub use error::Error;
