@@ -8,9 +8,6 @@ use crate::header::Constants;
 use crate::interface::Interface;
 use crate::method_table;
 
-#[cfg(test)]
-mod tests;
-
 /// The kernel releases that are supported, as far as their interface tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Release {
@@ -232,7 +229,7 @@ fn refuse_unsupported(configuration: &Configuration, five: bool) -> Result<(), E
 }
 
 /// Constants that crate `sel4` names.
-const NEEDED: [&str; 36] = [
+pub(crate) const NEEDED: [&str; 36] = [
     "seL4_UntypedObject",
     "seL4_TCBObject",
     "seL4_EndpointObject",
@@ -271,7 +268,8 @@ const NEEDED: [&str; 36] = [
     "seL4_Fault_CapFault",
 ];
 
-const NEEDED_ON_MCS: [&str; 5] = [
+/// Constants that crate `sel4` names for MCS kernels.
+pub(crate) const NEEDED_ON_MCS: [&str; 5] = [
     "seL4_SchedContextObject",
     "seL4_ReplyObject",
     "seL4_ReplyBits",

@@ -11,6 +11,9 @@ use crate::header::{Constants, read_constants, read_tags};
 use crate::interface::Interface;
 use crate::prefix::{Prefix, read};
 
+#[cfg(test)]
+mod tests;
+
 /// Headers that define what the bindings name, each in terms of those before it.
 const HEADERS: [&str; 9] = [
     "sel4/sel4_arch/constants.h",
@@ -59,10 +62,7 @@ pub fn read_bindings(prefix: &Prefix) -> Result<Bindings, Error> {
     }
     interface.add_syscalls(&prefix.syscalls, &read(&prefix.syscalls)?, &configuration)?;
 
-    let mut constants = Constants::new();
-    for path in HEADERS.iter().filter_map(|name| prefix.header(name)) {
-        read_constants(&read(&path)?, &configuration, &mut constants);
-    }
+    let mut constants = stated(prefix, &configuration, &HEADERS)?;
     if let Some(path) = FAULT_TAGS.iter().find_map(|name| prefix.header(name)) {
         read_tags(&read(&path)?, "seL4_Fault", &configuration, &mut constants);
     }
@@ -93,30 +93,43 @@ fn check_numbers(
         .methods
         .values()
         .map(|method| (method.id.clone(), method.label));
+    let stated = stated(prefix, configuration, &LABEL_HEADERS)?;
+    check_against(&stated, labels)?;
     let syscalls = interface
         .syscalls
         .iter()
         .map(|syscall| (format!("seL4_Sys{}", syscall.name), syscall.number));
-    let numbered: [(&[&str], Vec<(String, i64)>); 2] = [
-        (&LABEL_HEADERS, labels.collect()),
-        (&[SYSCALL_HEADER], syscalls.collect()),
-    ];
-    for (headers, counted) in numbered {
-        let mut stated = Constants::new();
-        for path in headers.iter().filter_map(|name| prefix.header(name)) {
-            read_constants(&read(&path)?, configuration, &mut stated);
-        }
-        let differing = counted
-            .into_iter()
-            .find(|(name, number)| !stated.is_empty() && stated.get(name) != Some(number));
-        if let Some((name, number)) = differing {
-            return Err(Error::Unsupported(format!(
-                "its XML makes {name} {number} and its headers make it {:?}",
-                stated.get(&name)
-            )));
-        }
+    let stated = self::stated(prefix, configuration, &[SYSCALL_HEADER])?;
+    check_against(&stated, syscalls)
+}
+
+/// The constants of some headers alone.
+fn stated(
+    prefix: &Prefix,
+    configuration: &Configuration,
+    headers: &[&str],
+) -> Result<Constants, Error> {
+    let mut constants = Constants::new();
+    for path in headers.iter().filter_map(|name| prefix.header(name)) {
+        read_constants(&read(&path)?, configuration, &mut constants);
     }
-    Ok(())
+    Ok(constants)
+}
+
+fn check_against(
+    stated: &Constants,
+    mut counted: impl Iterator<Item = (String, i64)>,
+) -> Result<(), Error> {
+    if stated.is_empty() {
+        return Ok(());
+    }
+    match counted.find(|(name, number)| stated.get(name) != Some(number)) {
+        None => Ok(()),
+        Some((name, number)) => Err(Error::Unsupported(format!(
+            "its XML makes {name} {number} and its headers make it {:?}",
+            stated.get(&name)
+        ))),
+    }
 }
 
 /// For the build script of crate `sel4`: finds the kernel in use and writes `abi.rs`, `config.rs` and

@@ -11,15 +11,23 @@ use crate::configuration::{Configuration, OptionValue};
 #[cfg(test)]
 mod tests;
 
+/// Adds a line to a text.
+macro_rules! line {
+    ($text:expr, $($argument:tt)*) => {
+        writeln!($text, $($argument)*).expect("a String takes whatever is written")
+    };
+}
+
 /// Conditions for `#[cfg]` in crate `sel4`, each with whether it holds.
-pub fn conditions(bindings: &Bindings) -> [(&'static str, bool); 6] {
-    let flag = |name: &str| bindings.configuration.flag(name);
+pub fn conditions(bindings: &Bindings) -> [(&'static str, bool); 7] {
+    let abi = &bindings.abi;
     [
-        ("kernel_mcs", bindings.abi.mcs),
-        ("kernel_release_5", bindings.abi.release == Release::Five),
+        ("kernel_mcs", abi.mcs),
+        ("kernel_release_5", abi.release == Release::Five),
+        ("kernel_ipc_buffer_in_gs", abi.generation.ipc_buffer_in_gs),
+        ("kernel_all_io_ports", abi.io_port_slot_is_all_ports),
         ("kernel_printing", has_syscall(bindings, "DebugPutChar")),
-        ("kernel_debug", flag("DEBUG_BUILD")),
-        ("kernel_huge_page", flag("HUGE_PAGE")),
+        ("kernel_huge_page", bindings.configuration.flag("HUGE_PAGE")),
         ("kernel_set_tls_base", has_syscall(bindings, "SetTLSBase")),
     ]
 }
@@ -79,21 +87,16 @@ fn module<'a>(
     kind: &str,
     constants: impl Iterator<Item = (&'a str, i64)>,
 ) {
-    push(text, format_args!("/// {documentation}"));
-    push(
+    line!(text, "/// {documentation}");
+    line!(
         text,
-        format_args!(
-            "#[allow(missing_docs, non_upper_case_globals, dead_code, reason = \"named as the kernel names them\")]"
-        ),
+        "#[allow(missing_docs, non_upper_case_globals, dead_code, reason = \"named as the kernel names them\")]"
     );
-    push(text, format_args!("pub mod {name} {{"));
+    line!(text, "pub(crate) mod {name} {{");
     for (constant, number) in constants {
-        push(
-            text,
-            format_args!("    pub const {constant}: {kind} = {number};"),
-        );
+        line!(text, "    pub const {constant}: {kind} = {number};");
     }
-    push(text, format_args!("}}"));
+    line!(text, "}}");
 }
 
 fn facts(text: &mut String, bindings: &Bindings) {
@@ -105,28 +108,20 @@ fn facts(text: &mut String, bindings: &Bindings) {
         (BootInfoLayout::Aligned, true) => "ALIGNED_MCS",
     };
     let guard = generation.guard_layout;
-    push(
+    line!(text, "/// The facts in which kernel releases differ.");
+    line!(
         text,
-        format_args!("/// The facts in which kernel releases differ."),
+        "#[allow(dead_code, reason = \"not every kernel needs each\")]"
     );
-    push(
-        text,
-        format_args!("#[allow(dead_code, reason = \"not every kernel needs each\")]"),
-    );
-    push(text, format_args!("pub(crate) mod facts {{"));
+    line!(text, "pub(crate) mod facts {{");
     let version = &abi.version;
-    push(
-        text,
-        format_args!("    pub const KERNEL_VERSION: &str = {version:?};"),
-    );
+    line!(text, "    pub const KERNEL_VERSION: &str = {version:?};");
     let flags = [
         ("PRIORITY_TAKES_AUTHORITY", abi.priority_takes_authority),
         ("GRANT_REPLY_RIGHT", generation.grant_reply_right),
-        ("IPC_BUFFER_IN_GS", generation.ipc_buffer_in_gs),
-        ("IO_PORT_SLOT_IS_ALL_PORTS", abi.io_port_slot_is_all_ports),
     ];
     for (name, value) in flags {
-        push(text, format_args!("    pub const {name}: bool = {value};"));
+        line!(text, "    pub const {name}: bool = {value};");
     }
     let numbers = [
         ("MESSAGE_LABEL_BITS", generation.message_label_bits),
@@ -136,42 +131,32 @@ fn facts(text: &mut String, bindings: &Bindings) {
         ("GUARD_SIZE_SHIFT", guard.size_shift),
     ];
     for (name, value) in numbers {
-        push(text, format_args!("    pub const {name}: u32 = {value};"));
+        line!(text, "    pub const {name}: u32 = {value};");
     }
-    push(
+    line!(text, "    pub const GUARD_TAG: u64 = {:#x};", guard.tag);
+    line!(
         text,
-        format_args!("    pub const GUARD_TAG: u64 = {:#x};", guard.tag),
+        "    pub const BOOT_INFO: crate::bootinfo::Layout = crate::bootinfo::Layout::{boot_info};"
     );
-    push(
-        text,
-        format_args!(
-            "    pub const BOOT_INFO: crate::bootinfo::Layout = crate::bootinfo::Layout::{boot_info};"
-        ),
-    );
-    push(text, format_args!("}}"));
+    line!(text, "}}");
 }
 
 fn user_context(text: &mut String, registers: &[String]) {
-    push(
+    line!(
         text,
-        format_args!("/// Registers of a thread, in the order in which the kernel takes them."),
+        "/// Registers of a thread, in the order in which the kernel takes them."
     );
-    push(
+    line!(
         text,
-        format_args!(
-            "#[allow(missing_docs, non_camel_case_types, reason = \"named as the kernel names them\")]"
-        ),
+        "#[allow(missing_docs, non_camel_case_types, reason = \"named as the kernel names them\")]"
     );
-    push(text, format_args!("#[repr(C)]"));
-    push(
-        text,
-        format_args!("#[derive(Debug, Clone, Default, PartialEq, Eq)]"),
-    );
-    push(text, format_args!("pub struct seL4_UserContext {{"));
+    line!(text, "#[repr(C)]");
+    line!(text, "#[derive(Debug, Clone, Default, PartialEq, Eq)]");
+    line!(text, "pub struct seL4_UserContext {{");
     for register in registers {
-        push(text, format_args!("    pub {register}: u64,"));
+        line!(text, "    pub {register}: u64,");
     }
-    push(text, format_args!("}}"));
+    line!(text, "}}");
 }
 
 /// The options as constants.
@@ -180,13 +165,10 @@ pub fn configuration(configuration: &Configuration) -> String {
     for (name, value) in configuration.iter() {
         match value {
             OptionValue::Flag(flag) => {
-                push(&mut text, format_args!("pub const {name}: bool = {flag};"));
+                line!(text, "pub const {name}: bool = {flag};");
             }
             OptionValue::Text(value) => {
-                push(
-                    &mut text,
-                    format_args!("pub const {name}: &str = {value:?};"),
-                );
+                line!(text, "pub const {name}: &str = {value:?};");
             }
         }
     }
@@ -204,42 +186,35 @@ pub fn macros(configuration: &Configuration) -> String {
             })
     };
     let mut text = String::new();
-    push(
-        &mut text,
-        format_args!("/// Whether a kernel option is on: `sel4_cfg_bool!(KERNEL_MCS)`."),
+    line!(
+        text,
+        "/// Whether a kernel option is on: `sel4_cfg_bool!(KERNEL_MCS)`."
     );
-    push(&mut text, format_args!("#[macro_export]"));
-    push(&mut text, format_args!("macro_rules! sel4_cfg_bool {{"));
+    line!(text, "#[macro_export]");
+    line!(text, "macro_rules! sel4_cfg_bool {{");
     for (name, flag) in flags() {
-        push(&mut text, format_args!("    ({name}) => {{ {flag} }};"));
+        line!(text, "    ({name}) => {{ {flag} }};");
     }
-    push(&mut text, format_args!("}}"));
-    push(
-        &mut text,
-        format_args!(
-            "/// The number that a kernel option is set to: `sel4_cfg_usize!(ROOT_CNODE_SIZE_BITS)`."
-        ),
+    line!(text, "}}");
+    line!(
+        text,
+        "/// The number that a kernel option is set to: `sel4_cfg_usize!(ROOT_CNODE_SIZE_BITS)`."
     );
-    push(&mut text, format_args!("#[macro_export]"));
-    push(&mut text, format_args!("macro_rules! sel4_cfg_usize {{"));
+    line!(text, "#[macro_export]");
+    line!(text, "macro_rules! sel4_cfg_usize {{");
     for (name, _) in configuration.iter() {
         if let Some(number) = configuration.number(name).filter(|number| *number >= 0) {
-            push(
-                &mut text,
-                format_args!("    ({name}) => {{ {number}usize }};"),
-            );
+            line!(text, "    ({name}) => {{ {number}usize }};");
         }
     }
-    push(&mut text, format_args!("}}"));
-    push(
-        &mut text,
-        format_args!(
-            "/// Items or statements under a kernel option:\n\
+    line!(text, "}}");
+    line!(
+        text,
+        "/// Items or statements under a kernel option:\n\
              /// `sel4_cfg_if! {{ if #[sel4_cfg(KERNEL_MCS)] {{ … }} else {{ … }} }}`, or with `not(…)`."
-        ),
     );
-    push(&mut text, format_args!("#[macro_export]"));
-    push(&mut text, format_args!("macro_rules! sel4_cfg_if {{"));
+    line!(text, "#[macro_export]");
+    line!(text, "macro_rules! sel4_cfg_if {{");
     for (name, flag) in flags() {
         for (condition, holds) in [(name.to_owned(), flag), (format!("not({name})"), !flag)] {
             let (chosen, alone) = if holds {
@@ -247,20 +222,13 @@ pub fn macros(configuration: &Configuration) -> String {
             } else {
                 ("no", "")
             };
-            push(
-                &mut text,
-                format_args!(
-                    "    (if #[sel4_cfg({condition})] {{ $($yes:tt)* }} else {{ $($no:tt)* }}) => {{ $(${chosen})* }};\n    \
+            line!(
+                text,
+                "    (if #[sel4_cfg({condition})] {{ $($yes:tt)* }} else {{ $($no:tt)* }}) => {{ $(${chosen})* }};\n    \
                          (if #[sel4_cfg({condition})] {{ $($yes:tt)* }}) => {{ {alone} }};"
-                ),
             );
         }
     }
-    push(&mut text, format_args!("}}"));
+    line!(text, "}}");
     text
-}
-
-fn push(text: &mut String, line: std::fmt::Arguments) {
-    // Writing to a String does not fail.
-    let _ = writeln!(text, "{line}");
 }

@@ -29,7 +29,7 @@ macro_rules! fault {
             fn read(message: &[Word]) -> Option<Self> {
                 let mut words = [0; inner::$inner::LENGTH];
                 words.get_mut(..message.len())?.copy_from_slice(message);
-                (message.len() >= $shortest).then_some(Self(inner::$inner(words)))
+                (message.len() >= inner::$inner::SHORTEST).then_some(Self(inner::$inner(words)))
             }
         }
 
@@ -37,6 +37,8 @@ macro_rules! fault {
         impl inner::$inner {
             /// Words of the longest message. In a shorter one the last are 0.
             pub const LENGTH: usize = $length;
+            /// Words of the shortest message.
+            pub const SHORTEST: usize = $shortest;
 
             $(
                 #[allow(missing_docs, non_snake_case, reason = "named as the kernel names it")]

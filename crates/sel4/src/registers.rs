@@ -160,7 +160,7 @@ pub(crate) fn bare(number: i64, argument: Word) -> Word {
 }
 
 /// The base of GS: the address of the calling thread's IPC buffer, where the kernel keeps it.
-#[cfg(kernel_release_5)]
+#[cfg(kernel_ipc_buffer_in_gs)]
 #[inline(always)]
 pub(crate) fn gs_base() -> usize {
     let base;
@@ -170,7 +170,7 @@ pub(crate) fn gs_base() -> usize {
 }
 
 /// The word at the base of FS: by the ABI, that base itself.
-#[cfg(not(kernel_release_5))]
+#[cfg(not(kernel_ipc_buffer_in_gs))]
 #[inline(always)]
 pub(crate) fn thread_pointer() -> usize {
     let pointer;
@@ -183,13 +183,13 @@ pub(crate) fn thread_pointer() -> usize {
 }
 
 /// Sets the base of FS.
-#[cfg(all(not(kernel_release_5), kernel_set_tls_base))]
+#[cfg(all(not(kernel_ipc_buffer_in_gs), kernel_set_tls_base))]
 pub(crate) fn set_thread_pointer(pointer: usize) {
     bare(crate::sys::syscall::SetTLSBase, pointer as Word);
 }
 
 /// Sets the base of FS.
-#[cfg(all(not(kernel_release_5), not(kernel_set_tls_base)))]
+#[cfg(all(not(kernel_ipc_buffer_in_gs), not(kernel_set_tls_base)))]
 pub(crate) fn set_thread_pointer(pointer: usize) {
     // SAFETY: nothing in these programs has thread-local variables, so the base is the bindings' own. A kernel without
     // SetTLSBase is only accepted with FSGSBASE_INST, which enables the instruction.
