@@ -11,7 +11,6 @@ use kmalloc_server::kernel::{Object, Slot};
 use kmalloc_server::physical::{Chunk, Large, PAGE_BITS, Page, Physical};
 use kmalloc_server::{Server, segment_count, table_bytes};
 use sel4::extension::io_port;
-use sel4::extension::sched::Scheduling;
 use sel4::{
     AbsoluteCPtr, BootInfoPtr, CNodeCapData, CPtr, CapRights, ObjectBlueprint, ObjectBlueprintX64,
     ObjectBlueprintX86, VmAttributes, cap,
@@ -121,11 +120,12 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
     let links = maker.make_links()?;
     maker.map_windows(table_bytes(pages), segment_count(pages))?;
 
-    let scheduling = Scheduling::new(bootinfo);
+    // SAFETY: it is the kernel's own, and stays mapped.
+    let bootinfo = unsafe { BootInfoPtr::new(bootinfo.ptr()) };
     let mcs = sel4::extension::thread::SCHED_CONTEXT.is_some();
     let entry = layout.endpoint_entry() as sel4::CPtrBits;
     let to_mint = top.absolute_cptr_from_bits_with_depth(entry, layout.top_bits);
-    let mut kernel = Sel4::new(layout, top, to_mint, segment_count(pages), scheduling);
+    let mut kernel = Sel4::new(layout, top, to_mint, segment_count(pages), bootinfo);
     let mut physical = Physical::new(base, end);
     for piece in untypeds.into_pieces() {
         add_piece(&mut kernel, &mut physical, piece)?;

@@ -14,9 +14,9 @@ use kmalloc_server::kernel::{
 };
 use kmalloc_server::physical::Page;
 use kmalloc_server::segments::{LEDGER_ENTRIES, LEDGER_FRAMES};
-use sel4::extension::sched::Scheduling;
 use sel4::{
-    AbsoluteCPtr, CPtr, CapRights, ObjectBlueprint, ObjectBlueprintX64, ObjectBlueprintX86, cap,
+    AbsoluteCPtr, BootInfoPtr, CPtr, CapRights, ObjectBlueprint, ObjectBlueprintX64,
+    ObjectBlueprintX86, cap,
 };
 
 /// log2 of the slots of a client's CNode.
@@ -31,8 +31,8 @@ pub struct Sel4 {
     pub(crate) endpoint: AbsoluteCPtr,
     /// How many frames the ledger of each segment has.
     ledger_frames: Vec<u8>,
-    /// What gives threads time, on kernels that ask for it.
-    pub(crate) scheduling: Scheduling,
+    /// Has what gives threads time, on kernels that ask for it.
+    pub(crate) bootinfo: BootInfoPtr,
 }
 
 impl Sel4 {
@@ -42,14 +42,14 @@ impl Sel4 {
         top: cap::CNode,
         endpoint: AbsoluteCPtr,
         segments: usize,
-        scheduling: Scheduling,
+        bootinfo: BootInfoPtr,
     ) -> Sel4 {
         Sel4 {
             layout,
             top,
             endpoint,
             ledger_frames: vec![0; segments],
-            scheduling,
+            bootinfo,
         }
     }
 

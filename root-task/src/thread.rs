@@ -3,9 +3,12 @@
 
 use crate::kernel::{CLIENT_CNODE_BITS, Sel4};
 use kmalloc_server::kernel::{ClientIndex, ClientObject, Slot, ThreadStart};
-use sel4::extension::thread::{FaultEndpoint, Thread};
+use sel4::extension::thread::{FaultEndpoint, Thread, configure_sched_context};
 use sel4::{AbsoluteCPtr, CNodeCapData, CPtr, CapRights, CapRightsBuilder, UserContext, cap};
 use sel4_task::slot;
+
+/// Microseconds that a client's thread may run in a turn, on kernels with scheduling contexts: as long as others give.
+const TIME_SLICE: sel4::Time = 10_000;
 
 /// Starts a client's thread.
 pub fn start(kernel: &mut Sel4, start: &ThreadStart) -> sel4::Result<()> {
@@ -29,7 +32,7 @@ pub fn start(kernel: &mut Sel4, start: &ThreadStart) -> sel4::Result<()> {
         .path(fault_slot)
         .mint(&kernel.endpoint, rights(), start.fault_badge)?;
     let sched_context = object(ClientObject::SchedContext);
-    sel4::extension::sched::give_time(&kernel.scheduling, sched_context)?;
+    configure_sched_context(&kernel.bootinfo, sched_context, TIME_SLICE, TIME_SLICE)?;
     let tcb: cap::Tcb = object(ClientObject::Tcb).cast();
     tcb.tcb_set_up(&Thread {
         authority: sel4::init_thread::slot::TCB.cap(),

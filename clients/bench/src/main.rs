@@ -20,7 +20,12 @@ struct Samples([u64; SAMPLES]);
 impl Samples {
     fn report(&mut self, name: &str) {
         self.0.sort_unstable();
-        println!("figure {name} min {} median {} max {}", self.0[0], self.0[SAMPLES / 2], self.0[SAMPLES - 1]);
+        println!(
+            "figure {name} min {} median {} max {}",
+            self.0[0],
+            self.0[SAMPLES / 2],
+            self.0[SAMPLES - 1]
+        );
     }
 }
 
@@ -46,7 +51,11 @@ fn main() -> Result<(), Error> {
         for sample in &mut samples.0 {
             *sample = count(|| drop(null.call_with_mrs(info.clone(), [1, 2, 3, 4])));
         }
-        samples.report(if length == 0 { "ipc.null.0w" } else { "ipc.null.4w" });
+        samples.report(if length == 0 {
+            "ipc.null.0w"
+        } else {
+            "ipc.null.4w"
+        });
     }
     null.send(MessageInfoBuilder::default().label(1).build());
 

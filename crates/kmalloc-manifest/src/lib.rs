@@ -10,17 +10,17 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "alloc")]
+#[cfg(any(test, feature = "alloc"))]
 extern crate alloc;
 
-#[cfg(feature = "alloc")]
+#[cfg(any(test, feature = "alloc"))]
 mod encode;
 mod error;
 mod outcome;
 mod record;
 mod system;
 
-#[cfg(feature = "alloc")]
+#[cfg(any(test, feature = "alloc"))]
 pub use encode::encode;
 pub use error::Error;
 pub use outcome::{Expectation, FaultKind, Outcome, UnknownOutcome};

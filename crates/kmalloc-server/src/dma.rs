@@ -41,7 +41,7 @@ impl DmaRequest {
         let pages = (self.size as usize).div_ceil(PAGE_SIZE);
         // A boundary below a page or below the size can't be kept.
         let crosses =
-            boundary_bits < PAGE_BITS || boundary_bits > 63 || bytes(pages) > 1 << boundary_bits;
+            !(PAGE_BITS..=63).contains(&boundary_bits) || bytes(pages) > 1 << boundary_bits;
         if boundary_bits != 0 && crosses {
             return Err(Error::BadAlignment {
                 value: u64::from(boundary_bits),

@@ -354,7 +354,7 @@ impl<K: Kernel> Server<K> {
                 .segments
                 .get(segment)
                 .is_some_and(|open| open.large != NONE);
-            if !large || at as usize % SEGMENT_PAGES == 0 {
+            if !large || (at as usize).is_multiple_of(SEGMENT_PAGES) {
                 break;
             }
             keep = keep + SEGMENT_PAGES - at as usize % SEGMENT_PAGES;

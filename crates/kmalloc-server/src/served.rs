@@ -303,7 +303,7 @@ impl<K: Kernel> Server<K> {
             Some(_) => Error::NotOwner { address },
             None if open.former == Some((client, generation))
                 && page == 0
-                && address % PAGE_SIZE as u64 == 0 =>
+                && address.is_multiple_of(PAGE_SIZE as u64) =>
             {
                 Error::DoubleFree { address }
             }

@@ -16,16 +16,16 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "alloc")]
+#[cfg(any(test, feature = "alloc"))]
 extern crate alloc;
 
 mod compact;
-#[cfg(feature = "alloc")]
+#[cfg(any(test, feature = "alloc"))]
 mod compile;
 mod text;
 
 pub use compact::{Malformed, Operation, Operations, Summary, Trace};
-#[cfg(feature = "alloc")]
+#[cfg(any(test, feature = "alloc"))]
 pub use compile::{TraceError, compile};
 pub use text::{Line, LineError, parse_line};
 

@@ -4,7 +4,7 @@
 
 use spin::Once;
 
-use crate::ending::{Hooks, exit, print, set_hooks};
+use crate::ending::{Hooks, PANIC_STATUS, exit, print, set_hooks};
 use crate::start::{START_PAGE_BYTES, StartPage};
 use crate::termination::Termination;
 
@@ -38,21 +38,22 @@ pub unsafe fn run<T: Termination>(
     hooks: Option<&'static Hooks>,
     main: impl FnOnce() -> T,
 ) -> ! {
-    if let Some(hooks) = hooks {
-        set_hooks(hooks);
-    }
     // SAFETY: by the contract a page is mapped there; it is never written or unmapped.
     let page = unsafe { core::slice::from_raw_parts(start, START_PAGE_BYTES) };
     let start = match StartPage::read(page) {
         Ok(start) => start,
         Err(error) => {
+            // Without hooks yet: they may need the IPC buffer.
             print(format_args!("can't start: {error}\n"));
-            exit(crate::PANIC_STATUS);
+            exit(PANIC_STATUS);
         }
     };
     let buffer = core::ptr::with_exposed_provenance_mut(start.ipc_buffer_address);
     // SAFETY: the root task mapped the buffer for this thread, for good, and nobody else has it yet.
     sel4::set_ipc_buffer(unsafe { &mut *buffer });
+    if let Some(hooks) = hooks {
+        set_hooks(hooks);
+    }
     START.call_once(|| start);
     exit(main().report())
 }

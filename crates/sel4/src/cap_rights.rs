@@ -18,10 +18,10 @@ impl CapRights {
     /// The rights that are `true`.
     pub const fn new(grant_reply: bool, grant: bool, read: bool, write: bool) -> Self {
         Self(
-            grant_reply as Word * GRANT_REPLY
-                | grant as Word * GRANT
-                | read as Word * READ
-                | write as Word * WRITE,
+            (grant_reply as Word * GRANT_REPLY)
+                | (grant as Word * GRANT)
+                | (read as Word * READ)
+                | (write as Word * WRITE),
         )
     }
 

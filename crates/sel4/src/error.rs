@@ -50,14 +50,14 @@ impl Error {
         }
     }
 
-    /// The error with which the kernel labelled a reply; `None` if it labelled success.
+    /// The error with which the kernel labelled its answer.
     ///
     /// # Panics
     ///
     /// If the kernel has no such error.
-    pub(crate) fn from_label(label: Word) -> Option<Self> {
-        Some(match label as i64 {
-            constants::seL4_NoError => return None,
+    #[cold]
+    pub(crate) fn from_label(label: Word) -> Self {
+        match label as i64 {
             constants::seL4_InvalidArgument => Self::InvalidArgument,
             constants::seL4_InvalidCapability => Self::InvalidCapability,
             constants::seL4_IllegalOperation => Self::IllegalOperation,
@@ -69,7 +69,7 @@ impl Error {
             constants::seL4_RevokeFirst => Self::RevokeFirst,
             constants::seL4_NotEnoughMemory => Self::NotEnoughMemory,
             unknown => panic!("seL4_Error {unknown} is not known"),
-        })
+        }
     }
 }
 

@@ -14,7 +14,7 @@ mod tests;
 macro_rules! fault {
     (
         $(#[$attribute:meta])*
-        $name:ident, $inner:ident, $length:expr, { $($get:ident: $position:ident,)* }
+        $name:ident, $inner:ident, $shortest:expr, $length:expr, { $($get:ident: $position:ident,)* }
     ) => {
         $(#[$attribute])*
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,14 +27,18 @@ macro_rules! fault {
             }
 
             fn read(message: &[Word]) -> Option<Self> {
-                message.try_into().ok().map(|words| Self(inner::$inner(words)))
+                let mut words = [0; inner::$inner::LENGTH];
+                words.get_mut(..message.len())?.copy_from_slice(message);
+                (message.len() >= inner::$inner::SHORTEST).then_some(Self(inner::$inner(words)))
             }
         }
 
         $(#[$attribute])*
         impl inner::$inner {
-            /// Words of the message.
+            /// Words of the longest message. In a shorter one the last are 0.
             pub const LENGTH: usize = $length;
+            /// Words of the shortest message.
+            pub const SHORTEST: usize = $shortest;
 
             $(
                 #[allow(missing_docs, non_snake_case, reason = "named as the kernel names it")]
@@ -73,8 +77,13 @@ pub mod inner {
 }
 
 fault! {
-    /// A capability that a system call named is not there.
-    CapFault, seL4_Fault_CapFault, size(constants::seL4_CapFault_GuardMismatch_BitsFound) + 1, {
+    /// A capability that a system call named is not there. What describes the failed look-up differs in length with its
+    /// type.
+    CapFault,
+    seL4_Fault_CapFault,
+    size(constants::seL4_CapFault_LookupFailureType) + 1,
+    size(constants::seL4_CapFault_GuardMismatch_BitsFound) + 1,
+    {
         get_IP: seL4_CapFault_IP,
         get_Addr: seL4_CapFault_Addr,
         get_InRecvPhase: seL4_CapFault_InRecvPhase,
@@ -84,7 +93,11 @@ fault! {
 
 fault! {
     /// A system call that the kernel doesn't have.
-    UnknownSyscall, seL4_Fault_UnknownSyscall, size(constants::seL4_UnknownSyscall_Length), {
+    UnknownSyscall,
+    seL4_Fault_UnknownSyscall,
+    size(constants::seL4_UnknownSyscall_Length),
+    size(constants::seL4_UnknownSyscall_Length),
+    {
         get_FaultIP: seL4_UnknownSyscall_FaultIP,
         get_RSP: seL4_UnknownSyscall_SP,
         get_Syscall: seL4_UnknownSyscall_Syscall,
@@ -93,7 +106,11 @@ fault! {
 
 fault! {
     /// An exception of the processor.
-    UserException, seL4_Fault_UserException, size(constants::seL4_UserException_Length), {
+    UserException,
+    seL4_Fault_UserException,
+    size(constants::seL4_UserException_Length),
+    size(constants::seL4_UserException_Length),
+    {
         get_FaultIP: seL4_UserException_FaultIP,
         get_Stack: seL4_UserException_SP,
         get_FLAGS: seL4_UserException_FLAGS,
@@ -104,7 +121,11 @@ fault! {
 
 fault! {
     /// An access to memory that is not mapped, or not so.
-    VmFault, seL4_Fault_VMFault, size(constants::seL4_VMFault_Length), {
+    VmFault,
+    seL4_Fault_VMFault,
+    size(constants::seL4_VMFault_Length),
+    size(constants::seL4_VMFault_Length),
+    {
         get_IP: seL4_VMFault_IP,
         get_Addr: seL4_VMFault_Addr,
         get_PrefetchFault: seL4_VMFault_PrefetchFault,
@@ -114,8 +135,12 @@ fault! {
 
 #[cfg(kernel_mcs)]
 fault! {
-    /// The scheduling context ran out of time.
-    Timeout, seL4_Fault_Timeout, size(constants::seL4_Timeout_Length), {
+    /// The scheduling context ran out of time. Of a thread without one only the first word is told.
+    Timeout,
+    seL4_Fault_Timeout,
+    size(constants::seL4_Timeout_Data) + 1,
+    size(constants::seL4_Timeout_Length),
+    {
         get_data: seL4_Timeout_Data,
         get_consumed: seL4_Timeout_Consumed,
     }

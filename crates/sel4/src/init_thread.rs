@@ -113,7 +113,7 @@ impl<T: CapType> SlotRegion<T> {
 pub mod slot {
     use super::Slot;
     use crate::cap_types::cap_type;
-    use crate::sys::{constants, facts, size};
+    use crate::sys::{constants, size};
 
     macro_rules! slots {
         ($($(#[$attribute:meta])* $name:ident: $cap_type:ident = $number:expr, $documentation:literal;)*) => {
@@ -141,12 +141,10 @@ pub mod slot {
         SC: SchedContext = constants::seL4_CapInitThreadSC, "Its scheduling context.";
     }
 
-    #[cfg(kernel_release_5)]
+    #[cfg(kernel_all_io_ports)]
     const IO_PORT_SLOT: i64 = constants::seL4_CapIOPort;
-    #[cfg(not(kernel_release_5))]
+    #[cfg(not(kernel_all_io_ports))]
     const IO_PORT_SLOT: i64 = constants::seL4_CapIOPortControl;
-
-    const _: () = assert!(facts::IO_PORT_SLOT_IS_ALL_PORTS == cfg!(kernel_release_5));
 }
 
 /// Stops the calling thread, which must be the root task's first.

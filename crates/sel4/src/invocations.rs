@@ -17,11 +17,14 @@ use crate::error::{Error, Result};
 use crate::invocation_context::InvocationContext;
 use crate::ipc_buffer::IpcBuffer;
 use crate::message_info::MessageInfo;
-use crate::registers::{self, NO_REPLY, Received};
-use crate::sys::syscall;
+use crate::registers::{self, Received, ReplyRegister};
+use crate::sys::{constants, size, syscall};
 
 /// A time in microseconds.
 pub type Time = u64;
+
+/// The label of the answer to an invocation that was not refused.
+const SUCCESS: Word = size(constants::seL4_NoError) as Word;
 
 /// Words that travel in registers.
 const IN_REGISTERS: usize = 4;
@@ -57,17 +60,18 @@ impl<T: CapType, C: InvocationContext> Cap<T, C> {
 }
 
 fn call(cptr: CPtrBits, info: MessageInfo, words: [Word; IN_REGISTERS]) -> Received {
-    registers::send_receive(syscall::Call, cptr, info, words, NO_REPLY)
+    registers::send_receive(syscall::Call, cptr, info, words, ReplyRegister::NONE)
 }
 
+/// What came of an invocation. Of a refused one the words that describe it are kept where callers look for them.
+#[inline(always)]
 fn outcome(answer: Received, ipc_buffer: Option<&mut IpcBuffer>) -> Result<[Word; IN_REGISTERS]> {
-    match Error::from_label(answer.info.label()) {
-        None => Ok(answer.words),
-        Some(error) => {
-            if let Some(ipc_buffer) = ipc_buffer {
-                ipc_buffer.set_register_words(answer.words);
-            }
-            Err(error)
-        }
+    let label = answer.info.label();
+    if label == SUCCESS {
+        return Ok(answer.words);
     }
+    if let Some(ipc_buffer) = ipc_buffer {
+        ipc_buffer.set_register_words(answer.words);
+    }
+    Err(Error::from_label(label))
 }

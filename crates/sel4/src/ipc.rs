@@ -8,7 +8,7 @@ use crate::cptr::Cap;
 use crate::invocation_context::InvocationContext;
 use crate::ipc_buffer::{IpcBuffer, MESSAGE_WORDS};
 use crate::message_info::MessageInfo;
-use crate::registers::{self, NO_REPLY, Received};
+use crate::registers::{self, Received, ReplyRegister};
 use crate::reply_authority::{ConveysReplyAuthority, register};
 use crate::sys::syscall;
 
@@ -124,7 +124,8 @@ impl<T: CapType, C: InvocationContext> Cap<T, C> {
     pub fn call(self, info: MessageInfo) -> MessageInfo {
         self.with_ipc_buffer(|cptr, ipc_buffer| {
             let words = ipc_buffer.register_words();
-            let received = registers::send_receive(syscall::Call, cptr, info, words, NO_REPLY);
+            let received =
+                registers::send_receive(syscall::Call, cptr, info, words, ReplyRegister::NONE);
             keep(received, ipc_buffer).0
         })
     }
@@ -165,7 +166,8 @@ impl<T: CapType, C: InvocationContext> Cap<T, C> {
     #[inline(always)]
     pub fn call_with_mrs<M: FastMessages>(self, info: MessageInfo, messages: M) -> CallWithMRs {
         let words = messages.into_fast_registers();
-        let received = registers::send_receive(syscall::Call, self.bits(), info, words, NO_REPLY);
+        let received =
+            registers::send_receive(syscall::Call, self.bits(), info, words, ReplyRegister::NONE);
         CallWithMRs {
             info: received.info,
             msg: received.words,
@@ -184,12 +186,12 @@ impl<C: InvocationContext> cap::Notification<C> {
     pub fn wait(self) -> (WaitMessageInfo, Badge) {
         #[cfg(kernel_mcs)]
         {
-            let received = registers::receive(syscall::Wait, self.bits(), NO_REPLY);
+            let received = registers::receive(syscall::Wait, self.bits(), ReplyRegister::NONE);
             (received.info, received.badge)
         }
         #[cfg(not(kernel_mcs))]
         {
-            let received = registers::receive(syscall::Recv, self.bits(), NO_REPLY);
+            let received = registers::receive(syscall::Recv, self.bits(), ReplyRegister::NONE);
             ((), received.badge)
         }
     }
@@ -200,7 +202,7 @@ impl<C: InvocationContext> cap::Notification<C> {
         let number = syscall::NBWait;
         #[cfg(not(kernel_mcs))]
         let number = syscall::NBRecv;
-        let received = registers::receive(number, self.bits(), NO_REPLY);
+        let received = registers::receive(number, self.bits(), ReplyRegister::NONE);
         (received.info, received.badge)
     }
 }

@@ -19,18 +19,19 @@ pub(crate) struct Received {
 }
 
 /// What a receiving call passes for the right to reply: a reply object's address on MCS kernels, else nothing.
-#[cfg(kernel_mcs)]
-pub(crate) type ReplyRegister = Word;
-/// What a receiving call passes for the right to reply: a reply object's address on MCS kernels, else nothing.
-#[cfg(not(kernel_mcs))]
-pub(crate) type ReplyRegister = ();
+#[derive(Clone, Copy)]
+pub(crate) struct ReplyRegister {
+    #[cfg(kernel_mcs)]
+    pub(crate) object: Word,
+}
 
-/// The reply register of a call that needs none.
-#[cfg(kernel_mcs)]
-pub(crate) const NO_REPLY: ReplyRegister = 0;
-/// The reply register of a call that needs none.
-#[cfg(not(kernel_mcs))]
-pub(crate) const NO_REPLY: ReplyRegister = ();
+impl ReplyRegister {
+    /// For calls that need none.
+    pub(crate) const NONE: Self = Self {
+        #[cfg(kernel_mcs)]
+        object: 0,
+    };
+}
 
 /// `syscall` with what every use of it has in common.
 macro_rules! syscall {
@@ -52,14 +53,14 @@ macro_rules! syscall {
 #[cfg(kernel_mcs)]
 macro_rules! syscall_with_reply {
     ($reply:expr, $number:expr, $($operands:tt)*) => {
-        syscall!($number, in("r12") $reply, $($operands)*)
+        syscall!($number, in("r12") $reply.object, $($operands)*)
     };
 }
 
 #[cfg(not(kernel_mcs))]
 macro_rules! syscall_with_reply {
     ($reply:expr, $number:expr, $($operands:tt)*) => {{
-        let () = $reply;
+        let _: ReplyRegister = $reply;
         syscall!($number, $($operands)*)
     }};
 }
@@ -159,7 +160,7 @@ pub(crate) fn bare(number: i64, argument: Word) -> Word {
 }
 
 /// The base of GS: the address of the calling thread's IPC buffer, where the kernel keeps it.
-#[cfg(kernel_release_5)]
+#[cfg(kernel_ipc_buffer_in_gs)]
 #[inline(always)]
 pub(crate) fn gs_base() -> usize {
     let base;
@@ -169,7 +170,7 @@ pub(crate) fn gs_base() -> usize {
 }
 
 /// The word at the base of FS: by the ABI, that base itself.
-#[cfg(not(kernel_release_5))]
+#[cfg(not(kernel_ipc_buffer_in_gs))]
 #[inline(always)]
 pub(crate) fn thread_pointer() -> usize {
     let pointer;
@@ -182,13 +183,13 @@ pub(crate) fn thread_pointer() -> usize {
 }
 
 /// Sets the base of FS.
-#[cfg(all(not(kernel_release_5), kernel_set_tls_base))]
+#[cfg(all(not(kernel_ipc_buffer_in_gs), kernel_set_tls_base))]
 pub(crate) fn set_thread_pointer(pointer: usize) {
     bare(crate::sys::syscall::SetTLSBase, pointer as Word);
 }
 
 /// Sets the base of FS.
-#[cfg(all(not(kernel_release_5), not(kernel_set_tls_base)))]
+#[cfg(all(not(kernel_ipc_buffer_in_gs), not(kernel_set_tls_base)))]
 pub(crate) fn set_thread_pointer(pointer: usize) {
     // SAFETY: nothing in these programs has thread-local variables, so the base is the bindings' own. A kernel without
     // SetTLSBase is only accepted with FSGSBASE_INST, which enables the instruction.

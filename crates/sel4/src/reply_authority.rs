@@ -76,8 +76,8 @@ impl ConveysReplyAuthority for () {
 #[inline(always)]
 pub(crate) fn register(authority: impl ConveysReplyAuthority) -> ReplyRegister {
     let _authority = authority.into_reply_authority();
-    #[cfg(kernel_mcs)]
-    {
-        _authority.bits()
+    ReplyRegister {
+        #[cfg(kernel_mcs)]
+        object: _authority.bits(),
     }
 }

@@ -9,7 +9,7 @@
 use core::cell::Cell;
 
 use crate::ipc_buffer::IpcBuffer;
-#[cfg(not(kernel_release_5))]
+#[cfg(not(kernel_ipc_buffer_in_gs))]
 use crate::registers;
 
 /// What the bindings keep for a thread, right behind its IPC buffer.
@@ -48,24 +48,24 @@ pub fn set_ipc_buffer(ipc_buffer: &'static mut IpcBuffer) {
     // the block behind it is in the same page, and by this function's contract nothing else uses it.
     unsafe { core::ptr::with_exposed_provenance_mut::<ThreadBlock>(block).write(content) };
     // The kernel set the base of GS when the thread was configured; the base of FS is for the thread to set.
-    #[cfg(not(kernel_release_5))]
+    #[cfg(not(kernel_ipc_buffer_in_gs))]
     registers::set_thread_pointer(block);
 }
 
 /// The calling thread's block.
 #[inline(always)]
 fn thread_block() -> usize {
-    #[cfg(kernel_release_5)]
+    #[cfg(kernel_ipc_buffer_in_gs)]
     {
         ipc_buffer_by_gs() + size_of::<IpcBuffer>()
     }
-    #[cfg(not(kernel_release_5))]
+    #[cfg(not(kernel_ipc_buffer_in_gs))]
     {
         registers::thread_pointer()
     }
 }
 
-#[cfg(kernel_release_5)]
+#[cfg(kernel_ipc_buffer_in_gs)]
 #[inline(always)]
 fn ipc_buffer_by_gs() -> usize {
     crate::registers::gs_base()

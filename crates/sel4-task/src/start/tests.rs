@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
-use super::{INFO_BYTES, START_PAGE_BYTES, StartError, StartPage};
+use super::{DataRange, INFO_BYTES, START_PAGE_BYTES, StartError, StartPage};
+
+const DATA: DataRange = DataRange {
+    address: 0x4000_0000,
+    bytes: 77,
+};
 
 fn written(arguments: &[&str]) -> Vec<u8> {
     let mut page = vec![0xff; START_PAGE_BYTES];
-    StartPage::write(&mut page, 0x7_1000, arguments.iter().copied()).unwrap();
+    StartPage::write(&mut page, 0x7_1000, DATA, arguments.iter().copied()).unwrap();
     page
 }
 
@@ -14,6 +19,7 @@ fn what_is_written_is_read() {
         let page = written(arguments);
         let start = StartPage::read(&page).unwrap();
         assert_eq!(start.ipc_buffer_address, 0x7_1000);
+        assert_eq!(start.data, DATA);
         assert_eq!(start.arguments().collect::<Vec<_>>(), arguments);
     }
 }
@@ -27,7 +33,7 @@ fn arguments_fill_the_page_to_the_last_byte() {
 
     let too_long = "x".repeat(START_PAGE_BYTES - INFO_BYTES);
     let mut page = vec![0xff; START_PAGE_BYTES];
-    let error = StartPage::write(&mut page, 0, [too_long.as_str()].into_iter()).unwrap_err();
+    let error = StartPage::write(&mut page, 0, DATA, [too_long.as_str()].into_iter()).unwrap_err();
     assert_eq!(
         error,
         StartError::TooLong {
@@ -41,7 +47,7 @@ fn arguments_fill_the_page_to_the_last_byte() {
 #[test]
 fn a_zero_byte_in_an_argument_is_refused() {
     let mut page = vec![0xff; START_PAGE_BYTES];
-    let error = StartPage::write(&mut page, 0, ["a", "b\0c"].into_iter()).unwrap_err();
+    let error = StartPage::write(&mut page, 0, DATA, ["a", "b\0c"].into_iter()).unwrap_err();
     assert_eq!(error, StartError::ZeroByte { argument: 1 });
     assert!(page.iter().all(|byte| *byte == 0xff));
 }

@@ -19,7 +19,8 @@ impl CapType for IOPortType {
 /// A range of ports.
 pub type IOPort<C = NoExplicitInvocationContext> = Cap<IOPortType, C>;
 
-/// A capability to the ports from `first_port` to `last_port`, in the slot `dst` if the kernel needs one.
+/// A capability to the ports from `first_port` to `last_port`, in the slot `dst` if the kernel needs one. Of `dst` the
+/// path must be its address in the caller's CSpace too.
 ///
 /// Release 5 has one capability to all ports from the start: there `dst` stays empty and `control` itself is given back.
 pub fn issue(
@@ -28,19 +29,19 @@ pub fn issue(
     last_port: u16,
     dst: &AbsoluteCPtr,
 ) -> Result<IOPort> {
-    #[cfg(kernel_release_5)]
+    #[cfg(kernel_all_io_ports)]
     {
         let _ = (first_port, last_port, dst);
         Ok(control.cast())
     }
-    #[cfg(not(kernel_release_5))]
+    #[cfg(not(kernel_all_io_ports))]
     {
         control.ioport_control_issue(first_port.into(), last_port.into(), dst)?;
         Ok(Cap::from_bits(dst.path().bits()))
     }
 }
 
-#[cfg(not(kernel_release_5))]
+#[cfg(not(kernel_all_io_ports))]
 impl<C: InvocationContext> cap::IOPortControl<C> {
     /// Makes a capability to a range of ports.
     pub fn ioport_control_issue(

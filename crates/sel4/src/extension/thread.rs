@@ -4,11 +4,13 @@
 //! parameter goes, differs in rust-sel4's own signatures.
 
 use crate::Word;
+use crate::bootinfo::BootInfo;
 use crate::cap_types::cap;
 use crate::cnode_cap_data::CNodeCapData;
 use crate::cptr::CPtr;
 use crate::error::Result;
 use crate::invocation_context::InvocationContext;
+use crate::invocations::Time;
 use crate::object::ObjectBlueprint;
 use crate::reply_authority::ReplyAuthority;
 use crate::sys::label;
@@ -40,6 +42,26 @@ pub fn reply_authority(reply: CPtr) -> ReplyAuthority {
     {
         let _ = reply;
         ReplyAuthority::default()
+    }
+}
+
+/// Gives a scheduling context `budget` microseconds in every `period`, on the first processor. Without
+/// [`SCHED_CONTEXT`] nothing is done.
+pub fn configure_sched_context(
+    bootinfo: &BootInfo,
+    sched_context: CPtr,
+    budget: Time,
+    period: Time,
+) -> Result<()> {
+    #[cfg(kernel_mcs)]
+    {
+        let first_processor = bootinfo.sched_control().index(0).cap();
+        first_processor.sched_control_configure_flags(sched_context.cast(), budget, period, 0, 0, 0)
+    }
+    #[cfg(not(kernel_mcs))]
+    {
+        let _ = (bootinfo, sched_context, budget, period);
+        Ok(())
     }
 }
 

@@ -31,6 +31,17 @@ fn user_exception() {
     assert_eq!(fault.inner().get_Number(), 6);
 }
 
+#[test]
+fn a_short_cap_fault_ends_in_zeros() {
+    let label = constants::seL4_Fault_CapFault as Word;
+    let Fault::CapFault(fault) = fault(label, 4, &[0x40_3000, 17, 1, 1, 99]) else {
+        panic!("not decoded as a capability fault");
+    };
+    assert_eq!(fault.inner().get_Addr(), 17);
+    assert_eq!(fault.inner().get_InRecvPhase(), 1);
+    assert_eq!(fault.inner().get_LookupFailureType(), 1);
+}
+
 /// Every label with every length, as a hostile thread could send them: decoded or not, never a panic.
 #[test]
 fn what_no_kernel_sends_is_no_fault() {
@@ -38,11 +49,13 @@ fn what_no_kernel_sends_is_no_fault() {
         for length in 0..128 {
             let decoded = fault(label, length, &[7; 120]);
             let known = match label as i64 {
-                constants::seL4_Fault_CapFault => length == 7,
+                constants::seL4_Fault_CapFault => (4..=7).contains(&length),
                 constants::seL4_Fault_UnknownSyscall => length == 19,
                 constants::seL4_Fault_UserException => length == 5,
                 constants::seL4_Fault_VMFault => length == 4,
-                _ => cfg!(kernel_mcs) && label == 5 && length == 2,
+                #[cfg(kernel_mcs)]
+                constants::seL4_Fault_Timeout => length == 1 || length == 2,
+                _ => false,
             };
             assert_eq!(
                 !matches!(decoded, Fault::NullFault(_)),

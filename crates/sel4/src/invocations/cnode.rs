@@ -102,7 +102,7 @@ impl<C: InvocationContext> AbsoluteCPtr<C> {
 
 /// Release 5 would cut a wide badge off without a word. A guard, told by its tag, is let through.
 fn check_badge(badge: Word) -> Result<()> {
-    let is_guard = facts::GUARD_TAG != 0 && badge & facts::GUARD_TAG != 0;
+    let is_guard = facts::BADGE_BITS < Word::BITS && badge | facts::GUARD_TAG == badge;
     let width = if is_guard { 32 } else { facts::BADGE_BITS };
     match badge.checked_shr(width) {
         None | Some(0) => Ok(()),

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
+use super::outcome;
 use crate::Word;
 use crate::cap_types::cap;
 use crate::cnode_cap_data::CNodeCapData;
 use crate::cptr::CPtr;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::invocation_context::InvocationContext;
 use crate::ipc_buffer::IpcBuffer;
 use crate::message_info::MessageInfo;
-use crate::registers::{self, NO_REPLY};
+use crate::registers::{self, ReplyRegister};
 use crate::sys::{facts, label, syscall};
 use crate::user_context::{REGISTER_COUNT, UserContext};
 
@@ -122,12 +123,9 @@ fn exchange(
     words: [Word; 4],
     ipc_buffer: &mut IpcBuffer,
 ) -> Result<()> {
-    let answer = registers::send_receive(syscall::Call, cptr, info, words, NO_REPLY);
+    let answer = registers::send_receive(syscall::Call, cptr, info, words, ReplyRegister::NONE);
     ipc_buffer.set_register_words(answer.words);
-    match Error::from_label(answer.info.label()) {
-        None => Ok(()),
-        Some(error) => Err(error),
-    }
+    outcome(answer, None).map(drop)
 }
 
 #[cfg(not(kernel_mcs))]

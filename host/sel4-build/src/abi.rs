@@ -8,9 +8,6 @@ use crate::header::Constants;
 use crate::interface::Interface;
 use crate::method_table;
 
-#[cfg(test)]
-mod tests;
-
 /// The kernel releases that are supported, as far as their interface tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Release {
@@ -35,35 +32,6 @@ pub enum BootInfoLayout {
     Aligned,
 }
 
-/// What the bindings must know of one kernel beyond labels and constants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Abi {
-    /// The release, as told by the interface.
-    pub release: Release,
-    /// The version to show to people.
-    pub version: String,
-    /// Whether the kernel is an MCS one: reply objects, scheduling contexts.
-    pub mcs: bool,
-    /// SetPriority and SetMCPriority take the TCB by whose authority.
-    pub priority_takes_authority: bool,
-    /// Width of a message's label in bits.
-    pub message_label_bits: u32,
-    /// Width of a badge in bits.
-    pub badge_bits: u32,
-    /// Endpoint capabilities have a right to be replied to, apart from the right to grant.
-    pub grant_reply_right: bool,
-    /// Shifts of guard and guard size in the word that sets them, and a bit that must be set in it.
-    pub guard_layout: GuardLayout,
-    /// The kernel keeps the address of a thread's IPC buffer as the base of GS; else the thread keeps it itself.
-    pub ipc_buffer_in_gs: bool,
-    /// How boot information is laid out.
-    pub boot_info: BootInfoLayout,
-    /// The root task's slot 7 is a capability to all IO ports; else one from which ranges are issued.
-    pub io_port_slot_is_all_ports: bool,
-    /// Registers of a thread, in the order in which they are read and written.
-    pub user_context: Vec<String>,
-}
-
 /// Where guard and guard size stand in a word of CNode capability data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuardLayout {
@@ -75,6 +43,72 @@ pub struct GuardLayout {
     pub size_shift: u32,
 }
 
+/// What changed between release 5 and release 13, and is not stated in a form that could be read from the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Generation {
+    /// Width of a message's label in bits.
+    pub message_label_bits: u32,
+    /// Width of a badge in bits.
+    pub badge_bits: u32,
+    /// How many low bits of a VM fault's address the kernel tells. Release 5 keeps it in 32 bits on its way.
+    pub fault_address_bits: u32,
+    /// Endpoint capabilities have a right to be replied to, apart from the right to grant.
+    pub grant_reply_right: bool,
+    /// The word that sets a guard.
+    pub guard_layout: GuardLayout,
+    /// The kernel keeps the address of a thread's IPC buffer as the base of GS; else the thread keeps it itself.
+    pub ipc_buffer_in_gs: bool,
+    /// How boot information is laid out.
+    pub boot_info: BootInfoLayout,
+}
+
+const RELEASE_5: Generation = Generation {
+    message_label_bits: 20,
+    badge_bits: 28,
+    fault_address_bits: 32,
+    grant_reply_right: false,
+    guard_layout: GuardLayout {
+        tag: 1 << 31,
+        guard_shift: 8,
+        size_shift: 2,
+    },
+    ipc_buffer_in_gs: true,
+    boot_info: BootInfoLayout::Packed,
+};
+
+const SINCE_RELEASE_13: Generation = Generation {
+    message_label_bits: 52,
+    badge_bits: 64,
+    fault_address_bits: 64,
+    grant_reply_right: true,
+    guard_layout: GuardLayout {
+        tag: 0,
+        guard_shift: 6,
+        size_shift: 0,
+    },
+    ipc_buffer_in_gs: false,
+    boot_info: BootInfoLayout::Aligned,
+};
+
+/// What the bindings must know of one kernel beyond labels and constants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abi {
+    /// The release, as told by the interface.
+    pub release: Release,
+    /// The version to show to people.
+    pub version: String,
+    /// Whether the kernel is an MCS one: reply objects, scheduling contexts.
+    pub mcs: bool,
+    /// What its generation has in common.
+    pub generation: Generation,
+    /// SetPriority and SetMCPriority take the TCB by whose authority.
+    pub priority_takes_authority: bool,
+    /// The root task's slot 7 is a capability to all IO ports; else one from which ranges are issued.
+    pub io_port_slot_is_all_ports: bool,
+    /// Registers of a thread, in the order in which they are read and written.
+    pub user_context: Vec<String>,
+}
+
 impl Abi {
     /// Decides the facts, or says why the kernel is not supported. `version` is what the kernel's folder states.
     pub fn decide(
@@ -83,7 +117,6 @@ impl Abi {
         constants: &Constants,
         version: Option<&str>,
     ) -> Result<Self, Error> {
-        refuse_unsupported(configuration)?;
         let user_context = interface
             .structures
             .get("seL4_UserContext")
@@ -91,48 +124,15 @@ impl Abi {
         let release = release(interface, constants, user_context)?;
         let five = release == Release::Five;
         let mcs = configuration.flag("KERNEL_MCS");
-        if five && !configuration.flag("FSGSBASE_INST") {
-            return Err(Error::Unsupported(
-                "release 5 without FSGSBASE_INST gives a thread no way to find its IPC buffer"
-                    .into(),
-            ));
-        }
-        if !five && !configuration.flag("FSGSBASE_INST") && !configuration.flag("SET_TLS_BASE_SELF")
-        {
-            return Err(Error::Unsupported(
-                "it has neither FSGSBASE_INST nor SET_TLS_BASE_SELF: a thread can't set its thread pointer"
-                    .into(),
-            ));
-        }
+        refuse_unsupported(configuration, five)?;
         method_table::check(interface, mcs, five)?;
         check_constants(constants, mcs)?;
         Ok(Self {
             release,
             version: version.map_or_else(|| release.describe().to_owned(), str::to_owned),
             mcs,
+            generation: if five { RELEASE_5 } else { SINCE_RELEASE_13 },
             priority_takes_authority: takes(interface, "TCBSetPriority", "authority"),
-            message_label_bits: if five { 20 } else { 52 },
-            badge_bits: if five { 28 } else { 64 },
-            grant_reply_right: !five,
-            guard_layout: if five {
-                GuardLayout {
-                    tag: 1 << 31,
-                    guard_shift: 8,
-                    size_shift: 2,
-                }
-            } else {
-                GuardLayout {
-                    tag: 0,
-                    guard_shift: 6,
-                    size_shift: 0,
-                }
-            },
-            ipc_buffer_in_gs: five,
-            boot_info: if five {
-                BootInfoLayout::Packed
-            } else {
-                BootInfoLayout::Aligned
-            },
             io_port_slot_is_all_ports: !interface.methods.contains_key("X86IOPortControlIssue"),
             // Release 5 has one base; rust-sel4's name for it is that of later releases.
             user_context: user_context
@@ -195,25 +195,31 @@ fn takes(interface: &Interface, method: &str, parameter: &str) -> bool {
     })
 }
 
-fn refuse_unsupported(configuration: &Configuration) -> Result<(), Error> {
-    let architecture = configuration.text("SEL4_ARCH").unwrap_or("unknown");
-    let platform = configuration.text("PLAT").unwrap_or("unknown");
+fn refuse_unsupported(configuration: &Configuration, five: bool) -> Result<(), Error> {
+    let flag = |name: &str| configuration.flag(name);
+    let text = |name: &str| configuration.text(name).unwrap_or("unknown").to_owned();
+    let finds_buffer = flag("FSGSBASE_INST") || (flag("SET_TLS_BASE_SELF") && !five);
     let reasons = [
         (
-            !configuration.flag("ARCH_X86_64"),
-            format!("its architecture is {architecture}; only x86_64 is"),
+            !flag("ARCH_X86_64"),
+            format!("its architecture is {}; only x86_64 is", text("SEL4_ARCH")),
         ),
         (
-            !configuration.flag("PLAT_PC99"),
-            format!("its platform is {platform}; only pc99 is"),
+            !flag("PLAT_PC99"),
+            format!("its platform is {}; only pc99 is", text("PLAT")),
         ),
         (
-            configuration.flag("VTX"),
-            "it is built for hypervisor mode (VTX)".into(),
+            flag("VTX"),
+            "it is built for hypervisor mode (VTX)".to_owned(),
         ),
         (
-            !configuration.flag("SYSCALL"),
-            "it is entered by sysenter; only the syscall instruction is supported".into(),
+            !flag("SYSCALL"),
+            "it is entered by sysenter; only the syscall instruction is supported".to_owned(),
+        ),
+        (
+            !finds_buffer,
+            "it gives a thread no way to find its own IPC buffer (FSGSBASE_INST, or SET_TLS_BASE_SELF since release 13)"
+                .to_owned(),
         ),
     ];
     match reasons.into_iter().find(|(refused, _)| *refused) {
@@ -223,7 +229,7 @@ fn refuse_unsupported(configuration: &Configuration) -> Result<(), Error> {
 }
 
 /// Constants that crate `sel4` names.
-const NEEDED: [&str; 36] = [
+pub(crate) const NEEDED: [&str; 36] = [
     "seL4_UntypedObject",
     "seL4_TCBObject",
     "seL4_EndpointObject",
@@ -262,7 +268,8 @@ const NEEDED: [&str; 36] = [
     "seL4_Fault_CapFault",
 ];
 
-const NEEDED_ON_MCS: [&str; 5] = [
+/// Constants that crate `sel4` names for MCS kernels.
+pub(crate) const NEEDED_ON_MCS: [&str; 5] = [
     "seL4_SchedContextObject",
     "seL4_ReplyObject",
     "seL4_ReplyBits",

@@ -11,6 +11,9 @@ use crate::header::{Constants, read_constants, read_tags};
 use crate::interface::Interface;
 use crate::prefix::{Prefix, read};
 
+#[cfg(test)]
+mod tests;
+
 /// Headers that define what the bindings name, each in terms of those before it.
 const HEADERS: [&str; 9] = [
     "sel4/sel4_arch/constants.h",
@@ -23,6 +26,16 @@ const HEADERS: [&str; 9] = [
     "sel4/errors.h",
     "sel4/shared_types.h",
 ];
+
+/// Headers with the labels that the kernel's build counted.
+const LABEL_HEADERS: [&str; 3] = [
+    "sel4/invocation.h",
+    "sel4/sel4_arch/invocation.h",
+    "sel4/arch/invocation.h",
+];
+
+/// The header with the system call numbers that the kernel's build counted.
+const SYSCALL_HEADER: &str = "sel4/syscall.h";
 
 /// Where the labels of faults are: the preprocessed file of an installed kernel, else the source's.
 const FAULT_TAGS: [&str; 2] = ["sel4/sel4_arch/types.pbf", "sel4/arch/shared_types.bf"];
@@ -49,14 +62,12 @@ pub fn read_bindings(prefix: &Prefix) -> Result<Bindings, Error> {
     }
     interface.add_syscalls(&prefix.syscalls, &read(&prefix.syscalls)?, &configuration)?;
 
-    let mut constants = Constants::new();
-    for path in HEADERS.iter().filter_map(|name| prefix.header(name)) {
-        read_constants(&read(&path)?, &configuration, &mut constants);
-    }
+    let mut constants = stated(prefix, &configuration, &HEADERS)?;
     if let Some(path) = FAULT_TAGS.iter().find_map(|name| prefix.header(name)) {
         read_tags(&read(&path)?, "seL4_Fault", &configuration, &mut constants);
     }
 
+    check_numbers(prefix, &configuration, &interface)?;
     let abi = Abi::decide(
         &configuration,
         &interface,
@@ -69,6 +80,56 @@ pub fn read_bindings(prefix: &Prefix) -> Result<Bindings, Error> {
         constants,
         abi,
     })
+}
+
+/// Compares labels and numbers with those in the headers that the kernel's own build generated, where there are any:
+/// proof that the interface was counted as the kernel counts it.
+fn check_numbers(
+    prefix: &Prefix,
+    configuration: &Configuration,
+    interface: &Interface,
+) -> Result<(), Error> {
+    let labels = interface
+        .methods
+        .values()
+        .map(|method| (method.id.clone(), method.label));
+    let stated = stated(prefix, configuration, &LABEL_HEADERS)?;
+    check_against(&stated, labels)?;
+    let syscalls = interface
+        .syscalls
+        .iter()
+        .map(|syscall| (format!("seL4_Sys{}", syscall.name), syscall.number));
+    let stated = self::stated(prefix, configuration, &[SYSCALL_HEADER])?;
+    check_against(&stated, syscalls)
+}
+
+/// The constants of some headers alone.
+fn stated(
+    prefix: &Prefix,
+    configuration: &Configuration,
+    headers: &[&str],
+) -> Result<Constants, Error> {
+    let mut constants = Constants::new();
+    for path in headers.iter().filter_map(|name| prefix.header(name)) {
+        read_constants(&read(&path)?, configuration, &mut constants);
+    }
+    Ok(constants)
+}
+
+fn check_against(
+    stated: &Constants,
+    mut counted: impl Iterator<Item = (String, i64)>,
+) -> Result<(), Error> {
+    if stated.is_empty() {
+        return Ok(());
+    }
+    match counted.find(|(name, number)| stated.get(name) != Some(number)) {
+        None => Ok(()),
+        Some((name, number)) => Err(Error::Unsupported(format!(
+            "its XML makes {name} {number} and its headers make it {:?}",
+            stated.get(&name)
+        ))),
+    }
 }
 
 /// For the build script of crate `sel4`: finds the kernel in use and writes `abi.rs`, `config.rs` and

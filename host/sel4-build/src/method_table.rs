@@ -85,16 +85,21 @@ const KNOWN: [Known; 48] = [
     known("X86IRQIssueIRQHandlerMSI", &["cwwwwwww"], On::All),
 ];
 
+impl Known {
+    fn needed(&self, mcs: bool, release_5: bool) -> bool {
+        match self.on {
+            On::All => true,
+            On::Mcs => mcs,
+            On::NotMcs => !mcs,
+            On::Classic => !mcs && !release_5,
+            On::Later => !release_5,
+        }
+    }
+}
+
 /// Checks every method that the bindings need on such a kernel.
 pub fn check(interface: &Interface, mcs: bool, release_5: bool) -> Result<(), Error> {
-    let needed = KNOWN.iter().filter(|known| match known.on {
-        On::All => true,
-        On::Mcs => mcs,
-        On::NotMcs => !mcs,
-        On::Classic => !mcs && !release_5,
-        On::Later => !release_5,
-    });
-    for known in needed {
+    for known in KNOWN.iter().filter(|known| known.needed(mcs, release_5)) {
         let method = interface.methods.get(known.id).ok_or_else(|| {
             Error::Unsupported(format!("its interface has no method {}", known.id))
         })?;
@@ -109,6 +114,22 @@ pub fn check(interface: &Interface, mcs: bool, release_5: bool) -> Result<(), Er
         }
     }
     Ok(())
+}
+
+/// The needed methods of a kernel with the form in which it takes its parameters: what fixtures of tests are made of.
+#[cfg(test)]
+pub fn needed(mcs: bool, release_5: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+    KNOWN
+        .iter()
+        .filter(move |known| known.needed(mcs, release_5))
+        .map(move |known| {
+            let form = if release_5 {
+                known.forms.last()
+            } else {
+                known.forms.first()
+            };
+            (known.id, *form.expect("each method has a form"))
+        })
 }
 
 fn form(parameters: &[Parameter]) -> String {

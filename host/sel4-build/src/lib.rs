@@ -20,8 +20,10 @@ mod interface;
 mod link;
 mod method_table;
 mod prefix;
+#[cfg(test)]
+mod test_kernel;
 
-pub use abi::{Abi, BootInfoLayout, Release};
+pub use abi::{Abi, BootInfoLayout, Generation, GuardLayout, Release};
 pub use bindings::{Bindings, generate_bindings, read_bindings};
 pub use configuration::{Configuration, OptionValue};
 pub use error::Error;
