@@ -332,13 +332,14 @@ impl<K: Kernel> Server<K> {
                 requested: bytes(wanted - pages),
             });
         }
-        let large = reserved >= SEGMENT_PAGES;
-        if wanted <= reserved || self.extend_space(number, reserved, wanted) {
-            let plan = RunPlan {
-                reserve: wanted.max(reserved),
-                large,
-                ..RunPlan::pages(window, wanted)
-            };
+        let plan = RunPlan {
+            reserve: wanted.max(reserved),
+            large: reserved >= SEGMENT_PAGES,
+            ..RunPlan::pages(window, wanted)
+        };
+        // A block that grows to a power of two is promised its natural alignment; a large region is not.
+        let is_aligned = window != Window::Served || (number as usize).is_multiple_of(plan.align);
+        if is_aligned && (wanted <= reserved || self.extend_space(number, reserved, wanted)) {
             return self.grow_run(client, &plan, number, pages).map(|()| number);
         }
         self.move_run(client, window, number, wanted)
