@@ -120,6 +120,11 @@ impl<K: Kernel> Server<K> {
     }
 
     /// The kernel below.
+    pub fn kernel(&self) -> &K {
+        &self.kernel
+    }
+
+    /// The kernel below.
     pub fn kernel_mut(&mut self) -> &mut K {
         &mut self.kernel
     }
