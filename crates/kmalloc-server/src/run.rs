@@ -46,7 +46,7 @@ impl RunPlan {
     }
 
     /// Pages of address space that the run takes: whole segments where it does not fit one.
-    fn space(&self) -> usize {
+    pub(crate) fn space(&self) -> usize {
         let space = self.guard + self.reserve;
         if space > SEGMENT_PAGES {
             space.next_multiple_of(SEGMENT_PAGES)
@@ -95,7 +95,7 @@ impl<K: Kernel> Server<K> {
 
     /// Whole segments for a run that does not fit one.
     fn take_segments(&mut self, client: ClientIndex, plan: &RunPlan) -> Result<u32, Error> {
-        let count = plan.reserve.div_ceil(SEGMENT_PAGES);
+        let count = plan.space().div_ceil(SEGMENT_PAGES);
         let align = (plan.align / SEGMENT_PAGES).max(1);
         let limit = self.segments.capacity() as u64;
         let first = self
@@ -104,7 +104,9 @@ impl<K: Kernel> Server<K> {
             .ok_or(Error::OutOfSlots { limit })?;
         for index in 0..count {
             let segment = first + index as u32;
-            if let Err(error) = self.open_long(client, plan.window, segment, index == 0) {
+            // Buckets are released one by one: each segment has a head of its own.
+            let head = index == 0 || plan.window == Window::Resident;
+            if let Err(error) = self.open_long(client, plan.window, segment, head) {
                 for opened in first..segment {
                     self.give_space(client, opened, 0, SEGMENT_PAGES)?;
                 }
@@ -115,7 +117,7 @@ impl<K: Kernel> Server<K> {
         Ok(page_number(first, 0))
     }
 
-    /// Opens a segment of a long run. Table and ledger come with the pages; only the head's entry is there at once.
+    /// Opens a segment of a long run. Table and ledger come with the pages; only a head's entry is there at once.
     fn open_long(
         &mut self,
         client: ClientIndex,
