@@ -3,11 +3,12 @@
 
 use crate::scan::scan;
 use fake_kernel::FakeKernel;
-use kmalloc_bucket::physical::Page;
+use kmalloc_bucket::physical::{Large, LargeForm, Page};
 use kmalloc_protocol::message::{BYTES_MAX, bytes_of, decode_response, encode_long, encode_short};
+use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Error, LABEL, Reply, Request, Response, Stats};
 use kmalloc_server::client::{Badge, End, Obituary};
-use kmalloc_server::kernel::ClientIndex;
+use kmalloc_server::kernel::{ClientIndex, Mapping, Table};
 use kmalloc_server::spawn::{Load, Spawn};
 use kmalloc_server::{Books, Outcome, Server};
 
@@ -252,12 +253,40 @@ impl System {
         u64::from_le_bytes(self.read(client, address))
     }
 
-    /// Whether the client can touch an address at all.
-    pub fn is_mapped(&self, client: ClientIndex, address: u64) -> bool {
+    /// Where an address of the client's lies in physical memory, and how it is mapped.
+    pub fn translate(&self, client: ClientIndex, address: u64) -> Option<(u64, Mapping)> {
         self.server
             .kernel()
             .translate(self.space(client), address as usize)
-            .is_some()
+    }
+
+    /// Whether the client can touch an address at all.
+    pub fn is_mapped(&self, client: ClientIndex, address: u64) -> bool {
+        self.translate(client, address).is_some()
+    }
+
+    /// Segments of the windows that a page table or a frame of 2 MiB is mapped in.
+    pub fn mapped_segments(&self) -> usize {
+        let in_window = |address: usize| Window::of(address).is_some();
+        self.server
+            .kernel()
+            .spaces()
+            .map(|(_, space)| {
+                let tables = space
+                    .tables()
+                    .filter(|(level, address, _)| *level == Table::PageTable && in_window(*address))
+                    .count();
+                tables + space.larges().count()
+            })
+            .sum()
+    }
+
+    /// Large pages that are whole and free.
+    pub fn whole_larges(&self) -> usize {
+        let physical = self.server.physical();
+        (0..physical.large_capacity() as u32)
+            .filter(|large| physical.large_form(Large(*large)) == LargeForm::Whole)
+            .count()
     }
 
     /// Fills whole pages with a word, as the client.
@@ -281,6 +310,16 @@ impl System {
             )
             .unwrap_or_else(|fault| panic!("{client:?} looks for zeros: {fault:x?}"))
     }
+}
+
+/// Whether whole pages hold a word all over, to the client.
+pub fn filled(system: &System, client: ClientIndex, address: u64, bytes: u64, word: u64) -> bool {
+    (address..address + bytes)
+        .step_by(PAGE as usize)
+        .all(|page| {
+            system.read_word(client, page) == word
+                && system.read_word(client, page + PAGE - 8) == word
+        })
 }
 
 /// The address of a block that was replied.
