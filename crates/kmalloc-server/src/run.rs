@@ -59,13 +59,8 @@ impl RunPlan {
 impl<K: Kernel> Server<K> {
     /// Maps a run; the global number of its first page. What it takes is charged; a refusal leaves nothing behind.
     pub(crate) fn map_run(&mut self, client: ClientIndex, plan: &RunPlan) -> Result<u32, Error> {
-        self.check_quota(client, plan.pages)?;
-        if plan.frames.is_none() && plan.pages > self.physical.free_pages() {
-            let free = bytes(self.physical.free_pages());
-            return Err(Error::OutOfMemory {
-                free,
-                requested: bytes(plan.pages),
-            });
+        if plan.frames.is_none() {
+            self.check_supply(client, plan.pages)?;
         }
         let number = self.take_run_space(client, plan)? + plan.guard as u32;
         let mut mapped = 0;
@@ -81,6 +76,17 @@ impl<K: Kernel> Server<K> {
         }
         self.write_run_entries(number, plan);
         Ok(number)
+    }
+
+    /// Whether `pages` pages more are within the client's quota and free.
+    fn check_supply(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
+        self.check_quota(client, pages)?;
+        if pages > self.physical.free_pages() {
+            let free = bytes(self.physical.free_pages());
+            let requested = bytes(pages);
+            return Err(Error::OutOfMemory { free, requested });
+        }
+        Ok(())
     }
 
     /// Address space for a run, guard and reserve included: inside a segment, or whole ones.
@@ -326,14 +332,7 @@ impl<K: Kernel> Server<K> {
         if wanted <= pages {
             return self.shrink_run(number, pages, wanted).map(|()| number);
         }
-        self.check_quota(client, wanted - pages)?;
-        if wanted - pages > self.physical.free_pages() {
-            let free = bytes(self.physical.free_pages());
-            return Err(Error::OutOfMemory {
-                free,
-                requested: bytes(wanted - pages),
-            });
-        }
+        self.check_supply(client, wanted - pages)?;
         let plan = RunPlan {
             reserve: wanted.max(reserved),
             large: reserved >= SEGMENT_PAGES,
