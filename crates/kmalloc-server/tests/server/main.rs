@@ -4,7 +4,10 @@
 //! After every request the whole state is scanned ([`scan`]): what the kernel model maps, what the books of physical
 //! memory say, and what each client is charged must be one and the same.
 
+mod death;
 mod dma;
+mod exhaustion;
+mod messages;
 mod pointers;
 mod regions;
 mod scan;
