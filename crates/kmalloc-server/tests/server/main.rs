@@ -7,8 +7,11 @@
 mod death;
 mod dma;
 mod exhaustion;
+mod failures;
 mod messages;
+mod model;
 mod pointers;
+mod random;
 mod regions;
 mod scan;
 mod served;
