@@ -132,6 +132,11 @@ impl<K: Kernel> Server<K> {
     }
 
     /// The kernel below.
+    pub fn kernel(&self) -> &K {
+        &self.kernel
+    }
+
+    /// The kernel below.
     pub fn kernel_mut(&mut self) -> &mut K {
         &mut self.kernel
     }

@@ -23,14 +23,14 @@ pub(crate) enum Role {
     Ledger,
     /// The first page of a chunk of kernel objects.
     Objects,
-    /// A page table in a chunk of kernel objects that is not in use.
-    SpareTable,
 }
 
 /// What the server knows of a physical page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageInfo {
     pub next: u32,
+    /// On a client's list: the page before. Of a page table that is not in use: the next such. That table may lie in the
+    /// first page of a chunk, whose `next` is the next chunk.
     pub previous: u32,
     /// Where it is mapped, as address / 4096; or the segment of a ledger.
     pub place: u32,

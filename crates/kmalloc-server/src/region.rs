@@ -35,8 +35,12 @@ impl<K: Kernel> Server<K> {
             ..RunPlan::pages(Window::Resident, pages)
         };
         let number = self.map_run(client, &plan)?;
+        // Address space behind the last bucket, up to the end of its segment, goes back with it.
+        let behind = plan.space() - pages;
         for bucket in 0..count {
-            self.write_bucket_head(number + bucket * bucket_pages as u32, bucket_pages);
+            let behind = if bucket == count - 1 { behind } else { 0 };
+            let first = number + bucket * bucket_pages as u32;
+            self.write_bucket_head(first, bucket_pages, bucket_pages + behind);
         }
         self.client_mut(client)?.counters.region_pages += pages as u64;
         Ok(Reply::Region {
@@ -45,12 +49,12 @@ impl<K: Kernel> Server<K> {
         })
     }
 
-    fn write_bucket_head(&mut self, number: u32, pages: usize) {
+    fn write_bucket_head(&mut self, number: u32, pages: usize, reserved: usize) {
         if let Some(entry) = self.entry_at(number) {
             *entry = Entry {
                 usage: Use::Head,
                 length: pages as u32,
-                reserved: pages as u32,
+                reserved: reserved as u32,
                 page: entry.page,
                 ..Entry::default()
             };

@@ -46,7 +46,7 @@ impl RunPlan {
     }
 
     /// Pages of address space that the run takes: whole segments where it does not fit one.
-    fn space(&self) -> usize {
+    pub(crate) fn space(&self) -> usize {
         let space = self.guard + self.reserve;
         if space > SEGMENT_PAGES {
             space.next_multiple_of(SEGMENT_PAGES)
@@ -59,13 +59,8 @@ impl RunPlan {
 impl<K: Kernel> Server<K> {
     /// Maps a run; the global number of its first page. What it takes is charged; a refusal leaves nothing behind.
     pub(crate) fn map_run(&mut self, client: ClientIndex, plan: &RunPlan) -> Result<u32, Error> {
-        self.check_quota(client, plan.pages)?;
-        if plan.frames.is_none() && plan.pages > self.physical.free_pages() {
-            let free = bytes(self.physical.free_pages());
-            return Err(Error::OutOfMemory {
-                free,
-                requested: bytes(plan.pages),
-            });
+        if plan.frames.is_none() {
+            self.check_supply(client, plan.pages)?;
         }
         let number = self.take_run_space(client, plan)? + plan.guard as u32;
         let mut mapped = 0;
@@ -83,6 +78,17 @@ impl<K: Kernel> Server<K> {
         Ok(number)
     }
 
+    /// Whether `pages` pages more are within the client's quota and free.
+    fn check_supply(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
+        self.check_quota(client, pages)?;
+        if pages > self.physical.free_pages() {
+            let free = bytes(self.physical.free_pages());
+            let requested = bytes(pages);
+            return Err(Error::OutOfMemory { free, requested });
+        }
+        Ok(())
+    }
+
     /// Address space for a run, guard and reserve included: inside a segment, or whole ones.
     fn take_run_space(&mut self, client: ClientIndex, plan: &RunPlan) -> Result<u32, Error> {
         let reserve = plan.space();
@@ -95,7 +101,7 @@ impl<K: Kernel> Server<K> {
 
     /// Whole segments for a run that does not fit one.
     fn take_segments(&mut self, client: ClientIndex, plan: &RunPlan) -> Result<u32, Error> {
-        let count = plan.reserve.div_ceil(SEGMENT_PAGES);
+        let count = plan.space().div_ceil(SEGMENT_PAGES);
         let align = (plan.align / SEGMENT_PAGES).max(1);
         let limit = self.segments.capacity() as u64;
         let first = self
@@ -104,7 +110,9 @@ impl<K: Kernel> Server<K> {
             .ok_or(Error::OutOfSlots { limit })?;
         for index in 0..count {
             let segment = first + index as u32;
-            if let Err(error) = self.open_long(client, plan.window, segment, index == 0) {
+            // Buckets are released one by one: each segment has a head of its own.
+            let head = index == 0 || plan.window == Window::Resident;
+            if let Err(error) = self.open_long(client, plan.window, segment, head) {
                 for opened in first..segment {
                     self.give_space(client, opened, 0, SEGMENT_PAGES)?;
                 }
@@ -115,7 +123,7 @@ impl<K: Kernel> Server<K> {
         Ok(page_number(first, 0))
     }
 
-    /// Opens a segment of a long run. Table and ledger come with the pages; only the head's entry is there at once.
+    /// Opens a segment of a long run. Table and ledger come with the pages; only a head's entry is there at once.
     fn open_long(
         &mut self,
         client: ClientIndex,
@@ -324,21 +332,15 @@ impl<K: Kernel> Server<K> {
         if wanted <= pages {
             return self.shrink_run(number, pages, wanted).map(|()| number);
         }
-        self.check_quota(client, wanted - pages)?;
-        if wanted - pages > self.physical.free_pages() {
-            let free = bytes(self.physical.free_pages());
-            return Err(Error::OutOfMemory {
-                free,
-                requested: bytes(wanted - pages),
-            });
-        }
-        let large = reserved >= SEGMENT_PAGES;
-        if wanted <= reserved || self.extend_space(number, reserved, wanted) {
-            let plan = RunPlan {
-                reserve: wanted.max(reserved),
-                large,
-                ..RunPlan::pages(window, wanted)
-            };
+        self.check_supply(client, wanted - pages)?;
+        let plan = RunPlan {
+            reserve: wanted.max(reserved),
+            large: reserved >= SEGMENT_PAGES,
+            ..RunPlan::pages(window, wanted)
+        };
+        // A block that grows to a power of two is promised its natural alignment; a large region is not.
+        let is_aligned = window != Window::Served || (number as usize).is_multiple_of(plan.align);
+        if is_aligned && (wanted <= reserved || self.extend_space(number, reserved, wanted)) {
             return self.grow_run(client, &plan, number, pages).map(|()| number);
         }
         self.move_run(client, window, number, wanted)

@@ -415,9 +415,13 @@ impl<K: Kernel> Server<K> {
             Block::Run { number, pages } => {
                 let wanted = pages_for(size)?;
                 let moved = self.resize_run(client, Window::Served, number, wanted)?;
+                // A frame of 2 MiB stays whole: the run may have kept more than was wanted.
+                let now = self
+                    .entry_at(moved)
+                    .map_or(wanted, |entry| entry.length as usize);
                 let account: &mut Client = self.client_mut(client)?;
                 account.uncount_block(bytes(pages));
-                account.count_block(bytes(wanted));
+                account.count_block(bytes(now));
                 Ok(Reply::Block {
                     address: address_of(Window::Served, moved) as u64,
                 })

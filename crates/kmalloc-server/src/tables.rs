@@ -4,7 +4,7 @@
 use crate::Server;
 use crate::client::DIRECTORIES_MAX;
 use crate::kernel::{ClientIndex, Kernel, Object, Slot, Table};
-use crate::memory::{PageInfo, Role};
+use crate::memory::Role;
 use crate::physical::{CHUNK_PAGES, Page};
 use crate::segments::{LEDGER_ENTRIES, LEDGER_FRAMES, SEGMENT_PAGES, address_of, page_number};
 use kmalloc_bucket::ledger::{Entry, NONE};
@@ -45,9 +45,8 @@ impl<K: Kernel> Server<K> {
         let vspace = Page(account.vspace);
         let table = match (level, account.spare_tables) {
             (Table::PageTable, spare) if spare != NONE => {
-                let info = self.info(Page(spare));
-                self.client_mut(client)?.spare_tables = info.next;
-                self.set_info(Page(spare), PageInfo::FREE);
+                let next = self.replace_spare_link(Page(spare), NONE);
+                self.client_mut(client)?.spare_tables = next;
                 Page(spare)
             }
             _ => self.make_object(client, Object::Table(level))?,
@@ -67,16 +66,15 @@ impl<K: Kernel> Server<K> {
     fn spare_table(&mut self, client: ClientIndex, table: Page) {
         if let Some(account) = self.clients.get_mut(client.index()) {
             let next = core::mem::replace(&mut account.spare_tables, table.0);
-            self.set_info(
-                table,
-                PageInfo {
-                    next,
-                    owner: client.0,
-                    role: Role::SpareTable,
-                    ..PageInfo::FREE
-                },
-            );
+            self.replace_spare_link(table, next);
         }
+    }
+
+    /// The spare table behind a spare table, which another takes the place of.
+    fn replace_spare_link(&mut self, table: Page, link: u32) -> u32 {
+        self.pages
+            .get_mut(table.index())
+            .map_or(NONE, |info| core::mem::replace(&mut info.previous, link))
     }
 
     /// Sees to it that a page directory maps the GiB of `address`.

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What boot gives, cut into the pieces that the books know.
+
+use crate::FakeKernel;
+use crate::capability::{Capabilities, Capability};
+use crate::failure::FailurePlan;
+use crate::memory::Memory;
+use kmalloc_server::kernel::{Object, Slot};
+use kmalloc_server::physical::{Chunk, Large, Page, Physical};
+use std::collections::BTreeMap;
+
+impl FakeKernel {
+    /// A kernel that has booted with these untypeds (physical address, log2 of the bytes) and a root task that has cut
+    /// them: 2 MiB and more into large pages, 64 KiB and more into chunks, the rest into frames.
+    ///
+    /// # Panics
+    /// When there is none, or one is smaller than a page or not aligned to its size.
+    pub fn boot(ram: &[(u64, u32)]) -> (FakeKernel, Physical) {
+        let start = ram.iter().map(|(address, _)| *address).min();
+        let end = ram
+            .iter()
+            .map(|(address, bits)| address + (1 << bits))
+            .max();
+        let (start, end) = start.zip(end).expect("boot gives memory");
+        let mut physical = Physical::new(start, end);
+        let mut kernel = FakeKernel {
+            base_addr: physical.address_of(Page(0)),
+            capabilities: Capabilities::new(physical.page_capacity()),
+            memory: Memory::default(),
+            spaces: BTreeMap::new(),
+            identities: 0,
+            ledgers: BTreeMap::new(),
+            threads: BTreeMap::new(),
+            failures: FailurePlan::default(),
+            refusals: Vec::new(),
+        };
+        for &(address, size_bits) in ram {
+            assert!(size_bits >= 12 && address.is_multiple_of(1 << size_bits));
+            kernel.cut(&mut physical, address, size_bits);
+        }
+        (kernel, physical)
+    }
+
+    fn cut(&mut self, physical: &mut Physical, start: u64, size_bits: u32) {
+        let piece_bits = match size_bits {
+            21.. => 21,
+            16.. => 16,
+            _ => 12,
+        };
+        for address in (start..start + (1 << size_bits)).step_by(1 << piece_bits) {
+            let number = ((address - self.base_addr) >> piece_bits) as u32;
+            let (slot, object) = match piece_bits {
+                21 => {
+                    physical.add_large(Large(number));
+                    (Slot::Large(Large(number)), Object::Untyped(21))
+                }
+                16 => {
+                    physical.add_chunk(Chunk(number));
+                    (Slot::Chunk(Chunk(number)), Object::Untyped(16))
+                }
+                _ => {
+                    physical.add_page(Page(number));
+                    (Slot::Page(Page(number)), Object::Frame)
+                }
+            };
+            self.capabilities
+                .insert(slot, Capability::new(None, address, object));
+        }
+    }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Slots and the derivation tree. Every object has one capability, so the tree of capabilities is that of objects.
+
+use kmalloc_server::kernel::{ClientIndex, ClientObject, Mapping, Object, Slot, Table};
+use kmalloc_server::physical::Page;
+use std::collections::BTreeMap;
+
+/// A capability and the object behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capability {
+    /// The untyped that the object was made of; `None` for what boot gave.
+    pub parent: Option<Slot>,
+    /// The object's physical address.
+    pub address: u64,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a capability is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Untyped memory.
+    Untyped {
+        /// log2 of its bytes.
+        size_bits: u32,
+        /// Bytes from its start that objects have been made of.
+        watermark: u64,
+        /// What was made of it and still is.
+        children: Vec<Slot>,
+    },
+    /// A frame.
+    Frame {
+        /// log2 of its bytes: 12 or 21.
+        size_bits: u32,
+        /// Where it is mapped: in one place at the most.
+        usage: FrameUse,
+    },
+    /// A table of an address space.
+    Table {
+        /// Its level.
+        level: Table,
+        /// The address space that it was last hooked into, and where.
+        place: Option<(Page, usize)>,
+    },
+    /// An object of a client's.
+    Client(ClientObject),
+}
+
+/// Where a frame is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameUse {
+    /// Nowhere.
+    Unmapped,
+    /// In an address space.
+    Client {
+        /// Which.
+        space: Page,
+        /// Where.
+        address: usize,
+        /// How.
+        how: Mapping,
+    },
+    /// In the server, as part of a ledger.
+    Ledger {
+        /// The ledger's segment.
+        segment: u32,
+    },
+}
+
+impl Capability {
+    /// A fresh object made of `parent` at `address`.
+    pub(crate) fn new(parent: Option<Slot>, address: u64, object: Object) -> Capability {
+        let kind = match object {
+            Object::Untyped(size_bits) => Kind::Untyped {
+                size_bits,
+                watermark: 0,
+                children: Vec::new(),
+            },
+            Object::Frame | Object::LargeFrame => Kind::Frame {
+                size_bits: size_bits(object),
+                usage: FrameUse::Unmapped,
+            },
+            Object::Table(level) => Kind::Table { level, place: None },
+            Object::Client(which) => Kind::Client(which),
+        };
+        Capability {
+            parent,
+            address,
+            kind,
+        }
+    }
+}
+
+/// log2 of the bytes of an object, as on x86_64.
+pub(crate) fn size_bits(object: Object) -> u32 {
+    match object {
+        Object::Untyped(bits) => bits,
+        Object::Frame | Object::Table(_) => 12,
+        Object::LargeFrame => 21,
+        Object::Client(ClientObject::Tcb) => 11,
+        // 2^6 slots of 2^5 bytes.
+        Object::Client(ClientObject::CNode) => 11,
+        Object::Client(ClientObject::SchedContext) => 8,
+        Object::Client(ClientObject::Notification | ClientObject::Reply) => 5,
+        Object::Client(ClientObject::FaultEndpoint) => {
+            panic!("a fault endpoint is minted, not made")
+        }
+    }
+}
+
+/// All slots. Those that boot's memory decides the number of are rows, for scans over all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Capabilities {
+    larges: Vec<Option<Capability>>,
+    large_frames: Vec<Option<Capability>>,
+    chunks: Vec<Option<Capability>>,
+    pages: Vec<Option<Capability>>,
+    clients: BTreeMap<(ClientIndex, ClientObject), Capability>,
+}
+
+impl Capabilities {
+    /// Empty slots for `pages` pages of memory.
+    pub(crate) fn new(pages: usize) -> Capabilities {
+        Capabilities {
+            larges: vec![None; pages / 512],
+            large_frames: vec![None; pages / 512],
+            chunks: vec![None; pages / 16],
+            pages: vec![None; pages],
+            clients: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Capability> {
+        match slot {
+            Slot::Large(large) => self.larges.get(large.index())?.as_ref(),
+            Slot::LargeFrame(large) => self.large_frames.get(large.index())?.as_ref(),
+            Slot::Chunk(chunk) => self.chunks.get(chunk.index())?.as_ref(),
+            Slot::Page(page) => self.pages.get(page.index())?.as_ref(),
+            Slot::Client(client, which) => self.clients.get(&(client, which)),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Capability> {
+        match slot {
+            Slot::Large(large) => self.larges.get_mut(large.index())?.as_mut(),
+            Slot::LargeFrame(large) => self.large_frames.get_mut(large.index())?.as_mut(),
+            Slot::Chunk(chunk) => self.chunks.get_mut(chunk.index())?.as_mut(),
+            Slot::Page(page) => self.pages.get_mut(page.index())?.as_mut(),
+            Slot::Client(client, which) => self.clients.get_mut(&(client, which)),
+        }
+    }
+
+    /// Puts a capability into an empty slot, and on the list of its parent.
+    pub(crate) fn insert(&mut self, slot: Slot, capability: Capability) {
+        if let Some(parent) = capability.parent.and_then(|parent| self.get_mut(parent))
+            && let Kind::Untyped { children, .. } = &mut parent.kind
+        {
+            children.push(slot);
+        }
+        let old = match slot {
+            Slot::Large(large) => self.larges[large.index()].replace(capability),
+            Slot::LargeFrame(large) => self.large_frames[large.index()].replace(capability),
+            Slot::Chunk(chunk) => self.chunks[chunk.index()].replace(capability),
+            Slot::Page(page) => self.pages[page.index()].replace(capability),
+            Slot::Client(client, which) => self.clients.insert((client, which), capability),
+        };
+        assert!(old.is_none(), "{slot:?} was occupied");
+    }
+
+    /// Empties a slot, and takes it off the list of its parent.
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<Capability> {
+        let capability = match slot {
+            Slot::Large(large) => self.larges.get_mut(large.index())?.take(),
+            Slot::LargeFrame(large) => self.large_frames.get_mut(large.index())?.take(),
+            Slot::Chunk(chunk) => self.chunks.get_mut(chunk.index())?.take(),
+            Slot::Page(page) => self.pages.get_mut(page.index())?.take(),
+            Slot::Client(client, which) => self.clients.remove(&(client, which)),
+        }?;
+        if let Some(parent) = capability.parent.and_then(|parent| self.get_mut(parent))
+            && let Kind::Untyped { children, .. } = &mut parent.kind
+        {
+            children.retain(|child| *child != slot);
+        }
+        Some(capability)
+    }
+}

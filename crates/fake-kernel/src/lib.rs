@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A model of seL4's rules, for tests of the server on the host.
+//!
+//! [`FakeKernel`] answers as the kernel would, and is stricter than it in one way: what the kernel would do in silence,
+//! but what no correct server asks for (a page mapped over another, a table taken away from under mapped pages, bytes
+//! of one client shown to another), is a panic that names the rule. What the kernel itself refuses is refused with its
+//! error number and kept in [`FakeKernel::refusals`], because books that are right never lead there.
+//!
+//! # Which calls can fail
+//! A test can make the n-th fallible call fail ([`FakeKernel::fail_at`]). Fallible are `retype`, `map_page`,
+//! `map_table`, `assign_asid`, `scrub`, `write_page`, `push_ledger` and `start_thread`: the real ones allocate, map, or
+//! have preconditions in the kernel. `delete`, `revoke`, `unmap_page`, `unmap_page_table`, `pop_ledger` and
+//! `stop_thread` only take away: with right arguments seL4 has no error for them, so they are not failed.
+#![forbid(unsafe_code)]
+
+mod boot;
+mod calls;
+mod capability;
+mod failure;
+mod memory;
+mod objects;
+mod space;
+mod view;
+
+pub use capability::{Capability, FrameUse, Kind};
+pub use failure::{Refusal, code};
+pub use space::Space;
+pub use view::Fault;
+
+use capability::Capabilities;
+use failure::FailurePlan;
+use kmalloc_bucket::ledger::Entry;
+use kmalloc_server::kernel::{ClientIndex, Slot, ThreadStart};
+use kmalloc_server::physical::Page;
+use memory::Memory;
+use std::collections::BTreeMap;
+
+/// Objects that one retype makes at the most.
+pub const RETYPE_MAX: usize = 256;
+/// Address spaces that one ASID pool serves.
+pub const ASID_POOL_SIZE: usize = 512;
+/// Frames of one segment's ledger.
+const LEDGER_FRAMES: usize = 8;
+/// Entries in a frame of a ledger.
+const LEDGER_ENTRIES: usize = 64;
+
+/// The model.
+#[derive(Debug)]
+pub struct FakeKernel {
+    /// The physical address of page 0.
+    base_addr: u64,
+    capabilities: Capabilities,
+    memory: Memory,
+    spaces: BTreeMap<Page, Space>,
+    /// Names for address spaces that are never used again, so that a later one at the same place is another.
+    identities: u64,
+    ledgers: BTreeMap<u32, Ledger>,
+    threads: BTreeMap<ClientIndex, ThreadStart>,
+    failures: FailurePlan,
+    refusals: Vec<Refusal>,
+}
+
+/// The window in the server's address space through which it sees the ledger of a segment.
+#[derive(Debug, Default)]
+struct Ledger {
+    frames: Vec<Page>,
+    entries: Vec<Entry>,
+}
+
+impl FakeKernel {
+    /// The `nth` fallible call from now on (1 is the next one) fails with `code`, once.
+    pub fn fail_at(&mut self, nth: u64, code: u32) {
+        self.failures.arm(nth, code);
+    }
+
+    /// No further call fails on purpose. Returns the name of the call that did, if one has since [`Self::fail_at`].
+    pub fn stop_failing(&mut self) -> Option<&'static str> {
+        self.failures.disarm()
+    }
+
+    /// Fallible calls so far.
+    pub fn fallible_calls(&self) -> u64 {
+        self.failures.calls()
+    }
+
+    /// What the rules refused, apart from failures on purpose. A server whose books are right causes none.
+    pub fn refusals(&self) -> &[Refusal] {
+        &self.refusals
+    }
+
+    /// What lies in a slot.
+    pub fn capability(&self, slot: Slot) -> Option<&Capability> {
+        self.capabilities.get(slot)
+    }
+
+    /// Every address space, by the page that its root is made of.
+    pub fn spaces(&self) -> impl Iterator<Item = (Page, &Space)> {
+        self.spaces.iter().map(|(page, space)| (*page, space))
+    }
+
+    /// Every ledger: its segment and its frames.
+    pub fn ledgers(&self) -> impl Iterator<Item = (u32, &[Page])> {
+        self.ledgers
+            .iter()
+            .map(|(segment, ledger)| (*segment, ledger.frames.as_slice()))
+    }
+
+    /// The thread of a client, if it runs.
+    pub fn thread(&self, client: ClientIndex) -> Option<&ThreadStart> {
+        self.threads.get(&client)
+    }
+
+    /// Whether a page of memory holds only zeros.
+    pub fn is_zero_page(&self, page: Page) -> bool {
+        self.memory.is_zero(self.address_of(page))
+    }
+
+    fn address_of(&self, page: Page) -> u64 {
+        self.base_addr + (u64::from(page.0) << 12)
+    }
+}
+
+#[cfg(test)]
+mod tests;

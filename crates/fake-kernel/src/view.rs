@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Memory as a client sees it, through its own page tables.
+
+use crate::FakeKernel;
+use crate::capability::{FrameUse, Kind};
+use crate::memory::Writer;
+use crate::space::Space;
+use kmalloc_server::kernel::{Mapping, Slot, Table};
+use kmalloc_server::physical::Page;
+
+/// A client touched what it may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub address: usize,
+}
+
+impl FakeKernel {
+    /// Where `address` of an address space lies in physical memory, and how it is mapped there.
+    pub fn translate(&self, space: Page, address: usize) -> Option<(u64, Mapping)> {
+        let tables = self.spaces.get(&space)?;
+        let (slot, offset) = match tables.large_at(address) {
+            Some(large) => (Slot::LargeFrame(large), address % (1 << 21)),
+            None => (Slot::Page(tables.page_at(address)?), address % (1 << 12)),
+        };
+        if !is_reachable(tables, slot, address) {
+            return None;
+        }
+        let frame = self.capabilities.get(slot)?;
+        match frame.kind {
+            Kind::Frame {
+                usage: FrameUse::Client { how, .. },
+                ..
+            } => Some((frame.address + offset as u64, how)),
+            _ => None,
+        }
+    }
+
+    /// Reads as the client.
+    pub fn read(&self, space: Page, address: usize, buffer: &mut [u8]) -> Result<(), Fault> {
+        let mut at = address;
+        let mut rest = buffer;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at_mut(rest.len().min(4096 - at % 4096));
+            let (place, _) = self.translate(space, at).ok_or(Fault { address: at })?;
+            self.memory.read(place, piece);
+            at += piece.len();
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// Writes as the client.
+    pub fn write(&mut self, space: Page, address: usize, data: &[u8]) -> Result<(), Fault> {
+        let mut at = address;
+        let mut rest = data;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(rest.len().min(4096 - at % 4096));
+            let (place, writer) = self.writable(space, at)?;
+            self.memory.write(place, writer, piece);
+            at += piece.len();
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// Fills `count` pages from `address` on with one word, as the client.
+    pub fn fill(
+        &mut self,
+        space: Page,
+        address: usize,
+        count: usize,
+        word: u64,
+    ) -> Result<(), Fault> {
+        for page in 0..count {
+            let (place, writer) = self.writable(space, address + page * 4096)?;
+            self.memory.fill(place, writer, word);
+        }
+        Ok(())
+    }
+
+    /// Whether all of `count` pages from `address` on are zero to the client.
+    pub fn is_zero(&self, space: Page, address: usize, count: usize) -> Result<bool, Fault> {
+        for page in 0..count {
+            let at = address + page * 4096;
+            let (place, _) = self.translate(space, at).ok_or(Fault { address: at })?;
+            if !self.memory.is_zero(place) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn writable(&self, space: Page, address: usize) -> Result<(u64, Writer), Fault> {
+        let fault = Fault { address };
+        let identity = self.spaces.get(&space).ok_or(fault)?.identity;
+        match self.translate(space, address) {
+            Some((place, how)) if how.writable => Ok((place, Writer::Space(identity))),
+            _ => Err(fault),
+        }
+    }
+}
+
+/// Whether the tables on the way to a mapped frame still stand.
+fn is_reachable(tables: &Space, slot: Slot, address: usize) -> bool {
+    match slot {
+        Slot::LargeFrame(_) => tables.missing_above(Table::PageTable, address),
+        _ => tables.missing_above_page(address),
+    }
+    .is_none()
+}

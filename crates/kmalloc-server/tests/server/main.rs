@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The server and its clients together, over an in-process transport and a model of the kernel.
+//!
+//! After every request the whole state is scanned ([`scan`]): what the kernel model maps, what the books of physical
+//! memory say, and what each client is charged must be one and the same.
+
+mod death;
+mod dma;
+mod exhaustion;
+mod failures;
+mod messages;
+mod model;
+mod pointers;
+mod random;
+mod regions;
+mod scan;
+mod served;
+mod system;

@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Random operations of several clients, honest and hostile, against a trivial model.
+//!
+//! A run is a function of its seed. `KMALLOC_SEED=n` replays one, `KMALLOC_STEPS=n` makes it longer.
+
+use crate::model::{Item, Kind, Model};
+use crate::system::{Answer, MIB, PAGE, System, UNLIMITED};
+use kmalloc_protocol::message::decode_request;
+use kmalloc_protocol::{Error, LABEL, Reply, Request, Response};
+use kmalloc_server::kernel::ClientIndex;
+
+/// 8 MiB, a chunk and some pages: little enough that it runs out.
+const RAM: &[(u64, u32)] = &[(0x100_0000, 23), (0x180_0000, 16), (0x181_2000, 13)];
+const CLIENTS: usize = 6;
+const CODE: u32 = 77;
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn one_in(&mut self, chance: u64) -> bool {
+        self.below(chance) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, items: &[T]) -> Option<T> {
+        if items.is_empty() {
+            return None;
+        }
+        Some(items[self.below(items.len() as u64) as usize])
+    }
+
+    /// Sizes as programs ask for them: mostly small, sometimes odd, seldom big.
+    fn size(&mut self) -> u64 {
+        match self.below(40) {
+            0 => 0,
+            1..=24 => 1 + self.below(300),
+            25..=31 => 1 + self.below(5000),
+            32..=37 => 1 + self.below(30 * PAGE),
+            38 => 1 + self.below(600 * PAGE),
+            _ => 2 * MIB + self.below(2) * self.below(2 * MIB),
+        }
+    }
+}
+
+struct Run {
+    system: System,
+    random: Random,
+    clients: [Option<Model>; CLIENTS],
+    /// Free bytes while there is no client.
+    free: u64,
+    seed: u64,
+    step: u64,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "step {} of the run that KMALLOC_SEED={} replays",
+                self.step, self.seed
+            );
+        }
+    }
+}
+
+impl Run {
+    fn new(seed: u64) -> Run {
+        let system = System::new(RAM);
+        Run {
+            free: system.books().free,
+            system,
+            random: Random(seed),
+            clients: [const { None }; CLIENTS],
+            seed,
+            step: 0,
+        }
+    }
+
+    fn step(&mut self) {
+        self.step += 1;
+        let place = self.random.below(CLIENTS as u64) as usize;
+        let Some(mut model) = self.clients[place].take() else {
+            self.clients[place] = self.spawn();
+            return;
+        };
+        if self.random.one_in(600) {
+            self.end(&model);
+            return;
+        }
+        // One call in the kernel fails now and then.
+        let failing = self.random.one_in(12);
+        if failing {
+            let nth = 1 + self.random.below(12);
+            self.system.server.kernel_mut().fail_at(nth, CODE);
+        }
+        match self.random.below(16) {
+            0..=5 => self.take(&mut model),
+            6..=10 => self.give(&mut model),
+            11 => self.krealloc(&mut model),
+            12 => self.resize(&mut model),
+            13 => self.look(&model),
+            14 => self.misuse(&model),
+            _ => self.babble(&model),
+        }
+        if failing {
+            self.system.server.kernel_mut().stop_failing();
+        }
+        let account = self.system.server.client(model.client).expect("a client");
+        model.check_counters(&account.counters);
+        self.clients[place] = Some(model);
+    }
+
+    fn spawn(&mut self) -> Option<Model> {
+        let limit = if self.random.one_in(3) {
+            UNLIMITED
+        } else {
+            (40 + self.random.below(600)) * PAGE
+        };
+        let before = self.system.books();
+        match self.system.try_spawn(&crate::system::program(limit)) {
+            Ok(client) => Some(Model::new(client, limit)),
+            Err(error) => {
+                assert!(
+                    matches!(
+                        error,
+                        Error::OutOfMemory { .. } | Error::NoContiguousRun { .. }
+                    ),
+                    "a spawn fails: {error}"
+                );
+                assert_eq!(self.system.books(), before);
+                None
+            }
+        }
+    }
+
+    fn end(&mut self, model: &Model) {
+        let committed = self.system.committed(model.client);
+        let free = self.system.books().free;
+        let obituary = if self.random.one_in(2) {
+            self.system.kill(model.client)
+        } else {
+            match self
+                .system
+                .answer(model.client, Request::Exit { status: 3 })
+            {
+                Answer::Ended(obituary) => obituary,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(obituary.held_bytes, model.held());
+        assert_eq!(self.system.books().free, free + committed);
+    }
+
+    /// A refusal that nothing in the request explains must be explained by what there is.
+    fn check_refusal(&self, model: &Model, error: Error) {
+        match error {
+            Error::Refused { code } => assert_eq!(code, CODE),
+            Error::OverQuota {
+                limit,
+                committed,
+                requested,
+            } => {
+                assert_eq!(limit, model.limit / PAGE * PAGE);
+                assert!(committed + requested > limit);
+                assert!(committed >= self.system.committed(model.client));
+            }
+            Error::OutOfMemory { .. } | Error::NoContiguousRun { .. } => {}
+            other => panic!("refused for no reason: {other}"),
+        }
+    }
+
+    fn take(&mut self, model: &mut Model) {
+        let size = self.random.size();
+        let client = model.client;
+        let (kind, address, size) = match self.random.below(8) {
+            0..=4 => (Kind::Served, self.system.kmalloc(client, size), size.max(1)),
+            5 => {
+                let size_bits = 12 + self.random.below(6) as u8;
+                let count = 1 + self.random.below(4) as u32;
+                let address = self.system.grant(client, size_bits, count);
+                if let Ok(address) = address {
+                    for bucket in 0..u64::from(count) {
+                        let at = address + (bucket << size_bits);
+                        self.add(model, at, Kind::Bucket, 1 << size_bits);
+                    }
+                    return;
+                }
+                (Kind::Bucket, address, size)
+            }
+            6 => {
+                let size = size.max(1).next_multiple_of(PAGE);
+                (Kind::Large, self.system.grant_large(client, size), size)
+            }
+            _ => {
+                let size = size.clamp(1, 600 * PAGE).next_multiple_of(PAGE);
+                let taken = self.system.dma(client, size);
+                (Kind::Dma, taken.map(|(address, _)| address), size)
+            }
+        };
+        match address {
+            Ok(address) => {
+                let size = match kind {
+                    Kind::Served => self.system.ksize(client, address).expect("a block"),
+                    _ => size,
+                };
+                self.add(model, address, kind, size);
+            }
+            Err(error) => self.check_refusal(model, error),
+        }
+    }
+
+    /// New memory overlaps none, is zero where it is whole pages, and gets a pattern.
+    fn add(&mut self, model: &mut Model, address: u64, kind: Kind, size: u64) {
+        for other in self.clients.iter().flatten() {
+            other.check_apart(address, size);
+        }
+        model.check_apart(address, size);
+        if size >= PAGE {
+            assert!(self.system.is_zero(model.client, address, size));
+        }
+        let word = self.random.next() | 1;
+        let item = Item { kind, size, word };
+        item.write(&mut self.system, model.client, address);
+        model.items.insert(address, item);
+    }
+
+    fn give(&mut self, model: &mut Model) {
+        let Some(address) = self.random.pick(&model.addresses()) else {
+            return;
+        };
+        let item = model.items[&address];
+        item.check(&self.system, model.client, address);
+        let response = self.system.call(model.client, item.free(address));
+        assert_eq!(response, Ok(Reply::Done), "{item:x?} at {address:#x}");
+        model.items.remove(&address);
+        model.remember(address);
+    }
+
+    fn krealloc(&mut self, model: &mut Model) {
+        let served = model.addresses_of(Kind::Served);
+        let Some(address) = self.random.pick(&served) else {
+            return;
+        };
+        let item = model.items[&address];
+        item.check(&self.system, model.client, address);
+        let size = self.random.size().max(1);
+        match self.system.krealloc(model.client, address, size) {
+            Ok(Reply::Block { address: now }) => {
+                let usable = self.system.ksize(model.client, now).expect("a block");
+                assert!(usable >= size);
+                model.items.remove(&address);
+                item.check_resized(&self.system, model.client, now, usable);
+                self.readd(model, now, item, usable);
+                if now != address {
+                    model.remember(address);
+                }
+            }
+            Ok(Reply::Moved { address: new, copy }) => {
+                assert_eq!(copy, item.size.min(size));
+                item.check(&self.system, model.client, address);
+                let usable = self.system.ksize(model.client, new).expect("a block");
+                self.add(model, new, Kind::Served, usable);
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => {
+                self.check_refusal(model, error);
+                item.check(&self.system, model.client, address);
+            }
+        }
+    }
+
+    fn resize(&mut self, model: &mut Model) {
+        let large = model.addresses_of(Kind::Large);
+        let Some(address) = self.random.pick(&large) else {
+            return;
+        };
+        let item = model.items[&address];
+        item.check(&self.system, model.client, address);
+        let size = self.random.size().max(1);
+        match self.system.resize(model.client, address, size) {
+            Ok(Reply::Region {
+                address: now,
+                size: whole,
+            }) => {
+                assert!(whole >= size);
+                model.items.remove(&address);
+                item.check_resized(&self.system, model.client, now, whole);
+                self.readd(model, now, item, whole);
+                if now != address {
+                    model.remember(address);
+                }
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => {
+                self.check_refusal(model, error);
+                item.check(&self.system, model.client, address);
+            }
+        }
+    }
+
+    /// Memory of another size, maybe elsewhere.
+    fn readd(&mut self, model: &mut Model, address: u64, item: Item, size: u64) {
+        for other in self.clients.iter().flatten() {
+            other.check_apart(address, size);
+        }
+        model.check_apart(address, size);
+        let item = Item { size, ..item };
+        item.write(&mut self.system, model.client, address);
+        model.items.insert(address, item);
+    }
+
+    fn look(&mut self, model: &Model) {
+        if let Some(address) = self.random.pick(&model.addresses()) {
+            let item = model.items[&address];
+            item.check(&self.system, model.client, address);
+            if item.kind == Kind::Served {
+                let size = self.system.ksize(model.client, address);
+                assert_eq!(size, Ok(item.size));
+            }
+        }
+    }
+
+    /// A pointer that the client has no right to, in any call.
+    fn misuse(&mut self, model: &Model) {
+        let (address, expected) = match self.random.below(5) {
+            0 => match self.foreign() {
+                Some(address) => (address, Some(Error::NotOwner { address })),
+                None => return,
+            },
+            1 => match self.random.pick(&model.addresses()) {
+                // 8 bytes into a block is the beginning of none.
+                Some(address) => {
+                    let address = address + 8;
+                    (address, None)
+                }
+                None => return,
+            },
+            2 => match self.random.pick(&model.past()) {
+                Some(address) if !model.items.contains_key(&address) => (address, None),
+                _ => return,
+            },
+            3 => {
+                let address = self.random.next() >> self.random.below(64) | 1;
+                (address, None)
+            }
+            _ => match self.random.pick(&model.addresses()) {
+                Some(address) => return self.mistake_kind(model, address),
+                None => return,
+            },
+        };
+        let size = self.random.size();
+        let request = match self.random.below(6) {
+            0 => Request::Kfree { address },
+            1 => Request::Ksize { address },
+            2 => Request::Krealloc {
+                address,
+                size,
+                flags: 0,
+            },
+            3 => Request::KfreeDma { address },
+            4 => Request::Release { address },
+            _ => Request::Resize { address, size },
+        };
+        let response = self.refused(model.client, request);
+        match expected {
+            Some(error) => assert_eq!(response, Err(error), "{request:x?}"),
+            None => assert!(
+                matches!(
+                    response,
+                    Err(Error::BadPointer { .. }
+                        | Error::DoubleFree { .. }
+                        | Error::NotOwner { .. }
+                        | Error::WrongKind { .. })
+                ),
+                "{request:x?}: {response:x?}"
+            ),
+        }
+    }
+
+    /// The right pointer in a call for another kind of memory.
+    fn mistake_kind(&mut self, model: &Model, address: u64) {
+        let request = match model.items[&address].kind {
+            Kind::Served => Request::Release { address },
+            Kind::Bucket => Request::Kfree { address },
+            Kind::Large => Request::KfreeDma { address },
+            Kind::Dma => Request::Krealloc {
+                address,
+                size: 5,
+                flags: 0,
+            },
+        };
+        let response = self.refused(model.client, request);
+        assert_eq!(response, Err(Error::WrongKind { address }));
+    }
+
+    /// A pointer, or into the memory, of another client.
+    fn foreign(&mut self) -> Option<u64> {
+        let others = self.clients.iter().flatten();
+        let addresses = others.flat_map(Model::addresses).collect::<Vec<_>>();
+        let inside = self.random.below(2) * 4;
+        self.random.pick(&addresses).map(|address| address + inside)
+    }
+
+    /// A request that must fail and change nothing.
+    fn refused(&mut self, client: ClientIndex, request: Request<'_>) -> Response {
+        let books = self.system.books();
+        let committed = self.system.committed(client);
+        let response = self.system.call(client, request);
+        assert!(response.is_err(), "{request:x?}: {response:x?}");
+        assert_eq!(self.system.books(), books, "{request:x?}");
+        assert_eq!(self.system.committed(client), committed);
+        response
+    }
+
+    /// Bytes that are no request.
+    fn babble(&mut self, model: &Model) {
+        let words = self.random.below(121).min(self.random.below(121)) as usize;
+        let mut bytes = vec![0; words * 8];
+        for byte in &mut bytes {
+            *byte = self.random.next() as u8 & self.random.next() as u8;
+        }
+        if let Some(first) = bytes.first_mut() {
+            *first %= 20;
+        }
+        if decode_request(&bytes).is_ok() {
+            return;
+        }
+        let badge = self.system.badge(model.client);
+        let answer = self.system.send(badge, LABEL, false, &bytes);
+        assert!(
+            matches!(answer, Answer::Response(Err(Error::BadMessage(_)))),
+            "{bytes:x?}: {answer:?}"
+        );
+    }
+
+    /// Everybody's memory is as it was left; then everybody ends.
+    fn finish(mut self) {
+        for place in 0..CLIENTS {
+            if let Some(model) = self.clients[place].take() {
+                for (address, item) in &model.items {
+                    item.check(&self.system, model.client, *address);
+                }
+                self.end(&model);
+            }
+        }
+        assert_eq!(self.system.books().free, self.free);
+        assert_eq!(self.system.books().committed, 0);
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|value| {
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable}={value} is no number"))
+    })
+}
+
+#[test]
+fn random_operations_of_several_clients_agree_with_a_model() {
+    let steps = number("KMALLOC_STEPS").unwrap_or(if cfg!(debug_assertions) {
+        10_000
+    } else {
+        50_000
+    });
+    let seeds = match number("KMALLOC_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 1..4,
+    };
+    for seed in seeds {
+        let mut run = Run::new(seed);
+        for _ in 0..steps {
+            run.step();
+        }
+        run.finish();
+    }
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The scanner: derives from the kernel's state alone who has what, and compares it with the server's books.
+
+use fake_kernel::{Capability, FakeKernel, FrameUse, Kind};
+use kmalloc_protocol::window::Window;
+use kmalloc_server::Server;
+use kmalloc_server::client::{CLIENTS_MAX, Life};
+use kmalloc_server::kernel::{ClientIndex, Slot, Table};
+use kmalloc_server::physical::{
+    CHUNK_PAGES, Chunk, ChunkForm, LARGE_PAGES, Large, LargeForm, Page, Physical,
+};
+use std::collections::BTreeMap;
+
+/// Checks every invariant that must hold between two requests.
+///
+/// # Panics
+/// When one does not.
+pub fn scan(server: &Server<FakeKernel>) {
+    let kernel = server.kernel();
+    let physical = server.physical();
+    assert_eq!(
+        kernel.refusals(),
+        &[],
+        "the server asked for what the kernel has to refuse"
+    );
+    let books = server.books();
+    assert!(books.balance(), "{books:?}");
+    let free = scan_pages(kernel, physical);
+    assert_eq!(
+        free.pages,
+        physical.free_pages(),
+        "free pages are counted right"
+    );
+    assert_eq!(
+        free.frames,
+        physical.ready_pages() + physical.dirty_pages(),
+        "each free frame is either known to be zero or not"
+    );
+    assert!(
+        free.nonzero <= physical.dirty_pages(),
+        "{} free frames are not zero, {} are to be zeroed",
+        free.nonzero,
+        physical.dirty_pages()
+    );
+    scan_untypeds(kernel, physical);
+    scan_clients(server);
+}
+
+/// What of memory is free.
+#[derive(Default)]
+struct Free {
+    pages: usize,
+    frames: usize,
+    nonzero: usize,
+}
+
+/// Every page: no frame is free and in use, none is neither.
+fn scan_pages(kernel: &FakeKernel, physical: &Physical) -> Free {
+    let mut free = Free::default();
+    for page in (0..physical.page_capacity() as u32).map(Page) {
+        let expected = match kernel.capability(Slot::Page(page)).map(|page| &page.kind) {
+            Some(Kind::Frame { usage, .. }) => {
+                if *usage == FrameUse::Unmapped {
+                    free.frames += 1;
+                    free.nonzero += usize::from(!kernel.is_zero_page(page));
+                }
+                *usage == FrameUse::Unmapped
+            }
+            Some(_) => false,
+            None => match physical.chunk_form(page.chunk()) {
+                ChunkForm::Whole => true,
+                ChunkForm::InLarge => physical.large_form(page.chunk().large()) == LargeForm::Whole,
+                ChunkForm::Frames => panic!("{page:?} is to be a frame"),
+                ChunkForm::Absent | ChunkForm::Objects => false,
+            },
+        };
+        assert_eq!(
+            physical.is_free(page),
+            expected,
+            "{page:?} is {:?}, its chunk {:?}",
+            kernel.capability(Slot::Page(page)),
+            physical.chunk_form(page.chunk())
+        );
+        free.pages += usize::from(expected);
+    }
+    free
+}
+
+/// Every untyped: it is held in the form that the books say.
+fn scan_untypeds(kernel: &FakeKernel, physical: &Physical) {
+    for chunk in (0..(physical.page_capacity() / CHUNK_PAGES) as u32).map(Chunk) {
+        let children = children(kernel.capability(Slot::Chunk(chunk)));
+        let form = physical.chunk_form(chunk);
+        let expected = match form {
+            ChunkForm::Absent | ChunkForm::InLarge => children.is_none(),
+            ChunkForm::Whole => children == Some(0),
+            ChunkForm::Frames => children == Some(CHUNK_PAGES),
+            ChunkForm::Objects => children.is_some(),
+        };
+        assert!(expected, "{chunk:?} is {form:?} and has {children:?}");
+    }
+    for large in (0..physical.large_capacity() as u32).map(Large) {
+        let children = children(kernel.capability(Slot::Large(large)));
+        let is_frame = kernel.capability(Slot::LargeFrame(large)).is_some();
+        let expected = match physical.large_form(large) {
+            LargeForm::Absent => children.is_none(),
+            LargeForm::Whole => children == Some(0),
+            LargeForm::Split => children == Some(LARGE_PAGES / CHUNK_PAGES) && !is_frame,
+            LargeForm::Frame => children == Some(1) && is_frame,
+        };
+        assert!(expected, "{large:?}: {:?}", physical.large_form(large));
+    }
+}
+
+fn children(untyped: Option<&Capability>) -> Option<usize> {
+    match &untyped?.kind {
+        Kind::Untyped { children, .. } => Some(children.len()),
+        other => panic!("an untyped is {other:?}"),
+    }
+}
+
+/// Every client: it is charged for exactly what it has.
+fn scan_clients(server: &Server<FakeKernel>) {
+    let kernel = server.kernel();
+    let physical = server.physical();
+    let mut clients = BTreeMap::new();
+    for index in (0..CLIENTS_MAX as u16).map(ClientIndex) {
+        let account = server.client(index).expect("a place in the registry");
+        match account.life {
+            Life::Alive => {
+                clients.insert(Page(account.vspace), index);
+                assert!(kernel.thread(index).is_some(), "{index:?} runs");
+            }
+            life => {
+                assert_eq!(life, Life::Vacant, "{index:?} is gone");
+                assert_eq!(account.committed_pages, 0, "{index:?} has nothing");
+                assert!(kernel.thread(index).is_none(), "{index:?} does not run");
+            }
+        }
+    }
+    let mut charges: BTreeMap<ClientIndex, usize> = BTreeMap::new();
+    let mut segments = BTreeMap::new();
+    let mut mapped = 0;
+    for (root, space) in kernel.spaces() {
+        let client = *clients.get(&root).expect("an address space has a client");
+        let charge = charges.entry(client).or_default();
+        for (address, page) in space.pages() {
+            check_frame(kernel, Slot::Page(page), root, address);
+            assert!(!physical.is_free(page), "{page:?} is mapped and free");
+            *charge += 1;
+            mapped += 1;
+        }
+        for (address, large) in space.larges() {
+            check_frame(kernel, Slot::LargeFrame(large), root, address);
+            assert_eq!(physical.large_form(large), LargeForm::Frame);
+            claim_segment(&mut segments, address, client);
+            *charge += LARGE_PAGES;
+        }
+        for (level, address, table) in space.tables() {
+            assert_eq!(physical.chunk_form(table.chunk()), ChunkForm::Objects);
+            if level == Table::PageTable {
+                claim_segment(&mut segments, address, client);
+            }
+        }
+    }
+    assert_eq!(mapped, count_mapped(kernel, physical), "no mapping is lost");
+    for (segment, frames) in kernel.ledgers() {
+        let owner = segments
+            .get(&segment)
+            .unwrap_or_else(|| panic!("segment {segment} has a ledger and no table"));
+        *charges.entry(*owner).or_default() += frames.len();
+    }
+    charge_chunks(server, &mut charges);
+    for (client, charge) in charges {
+        let committed = server.client(client).map(|account| account.committed_pages);
+        assert_eq!(committed, Some(charge), "{client:?} is charged right");
+    }
+}
+
+/// A segment of the windows belongs to one client, in whichever window.
+fn claim_segment(segments: &mut BTreeMap<u32, ClientIndex>, address: usize, client: ClientIndex) {
+    if let Some(window) = Window::of(address) {
+        let segment = ((address - window.base()) >> 21) as u32;
+        let other = segments.insert(segment, client);
+        assert_eq!(other, None, "segment {segment} is mapped twice");
+    }
+}
+
+/// The frame's own capability says the same as the table.
+fn check_frame(kernel: &FakeKernel, slot: Slot, root: Page, at: usize) {
+    let frame = kernel.capability(slot).expect("a mapped frame is there");
+    let Kind::Frame {
+        usage: FrameUse::Client { space, address, .. },
+        ..
+    } = frame.kind
+    else {
+        panic!("{slot:?} at {at:#x} is {frame:?}");
+    };
+    assert_eq!((space, address), (root, at), "{slot:?} is mapped once");
+}
+
+fn count_mapped(kernel: &FakeKernel, physical: &Physical) -> usize {
+    (0..physical.page_capacity() as u32)
+        .filter(|page| {
+            kernel
+                .capability(Slot::Page(Page(*page)))
+                .is_some_and(|page| {
+                    matches!(
+                        page.kind,
+                        Kind::Frame {
+                            usage: FrameUse::Client { .. },
+                            ..
+                        }
+                    )
+                })
+        })
+        .count()
+}
+
+/// Adds the chunks of kernel objects. A chunk tells whose it is by a thread in it or a table that was ever hooked in;
+/// one that holds only tables that never were is charged to whoever is charged for 16 pages too many.
+fn charge_chunks(server: &Server<FakeKernel>, charges: &mut BTreeMap<ClientIndex, usize>) {
+    let (kernel, physical) = (server.kernel(), server.physical());
+    let mut unknown = 0;
+    for chunk in (0..(physical.page_capacity() / CHUNK_PAGES) as u32).map(Chunk) {
+        if physical.chunk_form(chunk) != ChunkForm::Objects {
+            continue;
+        }
+        let Some(Kind::Untyped { children, .. }) = kernel
+            .capability(Slot::Chunk(chunk))
+            .map(|chunk| &chunk.kind)
+        else {
+            panic!("{chunk:?} is no untyped");
+        };
+        let owners = children
+            .iter()
+            .filter_map(|child| owner_of_object(server, *child))
+            .collect::<Vec<_>>();
+        assert!(
+            owners.windows(2).all(|pair| pair[0] == pair[1]),
+            "{chunk:?} has objects of {owners:?}"
+        );
+        match owners.first() {
+            Some(owner) => *charges.entry(*owner).or_default() += CHUNK_PAGES,
+            None => unknown += 1,
+        }
+    }
+    for (client, charge) in charges {
+        let committed = server
+            .client(*client)
+            .map_or(0, |account| account.committed_pages);
+        while unknown > 0 && committed >= *charge + CHUNK_PAGES {
+            *charge += CHUNK_PAGES;
+            unknown -= 1;
+        }
+    }
+    assert_eq!(unknown, 0, "chunks of objects that nobody is charged for");
+}
+
+fn owner_of_object(server: &Server<FakeKernel>, slot: Slot) -> Option<ClientIndex> {
+    if let Slot::Client(client, _) = slot {
+        return Some(client);
+    }
+    match server.kernel().capability(slot)?.kind {
+        Kind::Table {
+            place: Some((space, _)),
+            ..
+        } => (0..CLIENTS_MAX as u16).map(ClientIndex).find(|client| {
+            server
+                .client(*client)
+                .is_some_and(|account| account.vspace == space.0)
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A server with clients, in one process: requests and responses are encoded and decoded on the way as over IPC.
+
+use crate::scan::scan;
+use fake_kernel::FakeKernel;
+use kmalloc_protocol::message::{BYTES_MAX, bytes_of, decode_response, encode_long, encode_short};
+use kmalloc_protocol::window::Window;
+use kmalloc_protocol::{Error, LABEL, Reply, Request, Response, Stats};
+use kmalloc_server::client::{Badge, End, Obituary};
+use kmalloc_server::kernel::{ClientIndex, Mapping, Table};
+use kmalloc_server::physical::{Large, LargeForm, Page};
+use kmalloc_server::spawn::{Load, Spawn};
+use kmalloc_server::{Books, Outcome, Server};
+
+/// 16 MiB that begin at 16 MiB, a chunk, and some pages.
+pub const RAM: &[(u64, u32)] = &[
+    (0x100_0000, 24),
+    (0x200_0000, 16),
+    (0x201_2000, 13),
+    (0x201_5000, 12),
+];
+/// No limit.
+pub const UNLIMITED: u64 = u64::MAX;
+pub const PAGE: u64 = 4096;
+pub const MIB: u64 = 1 << 20;
+
+/// The parts of the program that every client of the tests is.
+const LOADS: &[Load<'static>] = &[
+    Load {
+        address: 0x40_0000,
+        data: &[0x90; 300],
+        size: 300,
+        writable: false,
+    },
+    Load {
+        address: 0x40_1010,
+        data: b"initial data",
+        size: 0x1800,
+        writable: true,
+    },
+];
+
+/// How a client of the tests starts.
+pub fn program(memory_limit: u64) -> Spawn<'static> {
+    Spawn {
+        loads: LOADS,
+        entry: 0x40_0000,
+        start_page: b"start page",
+        data: b"data of the manifest",
+        stack_pages: 4,
+        priority: 100,
+        memory_limit,
+    }
+}
+
+/// What happened to a message.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    Response(Response),
+    Printed(String),
+    Ended(Obituary),
+    Ignored,
+}
+
+/// A server and the kernel below it.
+pub struct System {
+    pub server: Server<FakeKernel>,
+    /// Requests between two scans; 1 scans after each.
+    pub scan_every: u64,
+    requests: u64,
+}
+
+impl System {
+    pub fn new(ram: &[(u64, u32)]) -> System {
+        let (kernel, physical) = FakeKernel::boot(ram);
+        System {
+            server: Server::new(kernel, physical, false),
+            scan_every: 1,
+            requests: 0,
+        }
+    }
+
+    pub fn spawn(&mut self, memory_limit: u64) -> ClientIndex {
+        self.try_spawn(&program(memory_limit))
+            .expect("a client starts")
+    }
+
+    pub fn try_spawn(&mut self, spawn: &Spawn<'_>) -> Result<ClientIndex, Error> {
+        let client = self.server.spawn(spawn);
+        scan(&self.server);
+        client
+    }
+
+    pub fn badge(&self, client: ClientIndex) -> u64 {
+        let generation = self.server.client(client).map_or(0, |it| it.generation);
+        Badge {
+            client,
+            generation,
+            fault: false,
+        }
+        .pack()
+    }
+
+    /// A message as it comes from the kernel.
+    pub fn send(&mut self, badge: u64, label: u64, caps: bool, message: &[u8]) -> Answer {
+        let answer = match self.server.handle(badge, label, caps, message) {
+            Outcome::Respond(response) => Answer::Response(over_the_wire(&response)),
+            Outcome::Print { text, .. } => Answer::Printed(text.to_string()),
+            Outcome::Ended { obituary, .. } => Answer::Ended(obituary),
+            Outcome::Ignore => Answer::Ignored,
+        };
+        self.requests += 1;
+        if self.requests.is_multiple_of(self.scan_every) {
+            scan(&self.server);
+        }
+        answer
+    }
+
+    /// A request and what became of it.
+    pub fn answer(&mut self, client: ClientIndex, request: Request<'_>) -> Answer {
+        let mut bytes = [0xee; BYTES_MAX];
+        let words = encode_long(&request, &mut bytes).expect("a request fits a message");
+        let badge = self.badge(client);
+        self.send(badge, LABEL, false, &bytes[..words * 8])
+    }
+
+    /// A request that is answered.
+    pub fn call(&mut self, client: ClientIndex, request: Request<'_>) -> Response {
+        match self.answer(client, request) {
+            Answer::Response(response) => response,
+            other => panic!("{request:?} is not answered but {other:?}"),
+        }
+    }
+
+    pub fn kmalloc(&mut self, client: ClientIndex, size: u64) -> Result<u64, Error> {
+        block(self.call(client, Request::Kmalloc { size, flags: 0 }))
+    }
+
+    pub fn kfree(&mut self, client: ClientIndex, address: u64) -> Response {
+        self.call(client, Request::Kfree { address })
+    }
+
+    pub fn krealloc(&mut self, client: ClientIndex, address: u64, size: u64) -> Response {
+        self.call(
+            client,
+            Request::Krealloc {
+                address,
+                size,
+                flags: 0,
+            },
+        )
+    }
+
+    pub fn ksize(&mut self, client: ClientIndex, address: u64) -> Result<u64, Error> {
+        self.call(client, Request::Ksize { address })
+            .map(|reply| match reply {
+                Reply::Size { size } => size,
+                other => panic!("no size but {other:?}"),
+            })
+    }
+
+    pub fn grant(&mut self, client: ClientIndex, size_bits: u8, count: u32) -> Result<u64, Error> {
+        let size = u64::from(count) << size_bits;
+        self.call(client, Request::Grant { size_bits, count })
+            .map(|reply| region(reply, size))
+    }
+
+    pub fn grant_large(&mut self, client: ClientIndex, size: u64) -> Result<u64, Error> {
+        self.call(client, Request::GrantLarge { size })
+            .map(|reply| region(reply, size.next_multiple_of(PAGE)))
+    }
+
+    pub fn resize(&mut self, client: ClientIndex, address: u64, size: u64) -> Response {
+        self.call(client, Request::Resize { address, size })
+    }
+
+    pub fn release(&mut self, client: ClientIndex, address: u64) -> Response {
+        self.call(client, Request::Release { address })
+    }
+
+    pub fn kfree_dma(&mut self, client: ClientIndex, address: u64) -> Response {
+        self.call(client, Request::KfreeDma { address })
+    }
+
+    /// DMA memory without conditions: where the client sees it, and where a device does.
+    pub fn dma(&mut self, client: ClientIndex, size: u64) -> Result<(u64, u64), Error> {
+        let request = Request::KmallocDma {
+            size,
+            max_addr: u64::MAX,
+            align_bits: 0,
+            boundary_bits: 0,
+            cache: 0,
+        };
+        self.call(client, request).map(|reply| match reply {
+            Reply::Dma {
+                address, dma_addr, ..
+            } => (address, dma_addr),
+            other => panic!("no DMA memory but {other:?}"),
+        })
+    }
+
+    pub fn stats(&mut self, client: ClientIndex) -> Stats {
+        match self.call(client, Request::Stats) {
+            Ok(Reply::Stats(stats)) => stats,
+            other => panic!("no figures but {other:?}"),
+        }
+    }
+
+    /// Ends a client from outside.
+    pub fn kill(&mut self, client: ClientIndex) -> Obituary {
+        let outcome = self.server.end(client, End::Killed);
+        let Outcome::Ended { obituary, .. } = outcome else {
+            panic!("{client:?} to be killed: {outcome:?}");
+        };
+        scan(&self.server);
+        obituary
+    }
+
+    pub fn books(&self) -> Books {
+        self.server.books()
+    }
+
+    /// Bytes that the client is charged for.
+    pub fn committed(&self, client: ClientIndex) -> u64 {
+        let account = self.server.client(client).expect("a client");
+        account.committed_pages as u64 * PAGE
+    }
+
+    fn space(&self, client: ClientIndex) -> Page {
+        Page(self.server.client(client).expect("a client").vspace)
+    }
+
+    /// Writes as the client.
+    pub fn write(&mut self, client: ClientIndex, address: u64, data: &[u8]) {
+        let space = self.space(client);
+        self.server
+            .kernel_mut()
+            .write(space, address as usize, data)
+            .unwrap_or_else(|fault| panic!("{client:?} writes {} bytes: {fault:x?}", data.len()));
+    }
+
+    /// Reads as the client.
+    pub fn read<const N: usize>(&self, client: ClientIndex, address: u64) -> [u8; N] {
+        let mut data = [0; N];
+        self.server
+            .kernel()
+            .read(self.space(client), address as usize, &mut data)
+            .unwrap_or_else(|fault| panic!("{client:?} reads {N} bytes: {fault:x?}"));
+        data
+    }
+
+    pub fn read_word(&self, client: ClientIndex, address: u64) -> u64 {
+        u64::from_le_bytes(self.read(client, address))
+    }
+
+    /// Where an address of the client's lies in physical memory, and how it is mapped.
+    pub fn translate(&self, client: ClientIndex, address: u64) -> Option<(u64, Mapping)> {
+        self.server
+            .kernel()
+            .translate(self.space(client), address as usize)
+    }
+
+    /// Whether the client can touch an address at all.
+    pub fn is_mapped(&self, client: ClientIndex, address: u64) -> bool {
+        self.translate(client, address).is_some()
+    }
+
+    /// Segments of the windows that a page table or a frame of 2 MiB is mapped in.
+    pub fn mapped_segments(&self) -> usize {
+        let in_window = |address: usize| Window::of(address).is_some();
+        self.server
+            .kernel()
+            .spaces()
+            .map(|(_, space)| {
+                let tables = space
+                    .tables()
+                    .filter(|(level, address, _)| *level == Table::PageTable && in_window(*address))
+                    .count();
+                tables + space.larges().count()
+            })
+            .sum()
+    }
+
+    /// Large pages that are whole and free.
+    pub fn whole_larges(&self) -> usize {
+        let physical = self.server.physical();
+        (0..physical.large_capacity() as u32)
+            .filter(|large| physical.large_form(Large(*large)) == LargeForm::Whole)
+            .count()
+    }
+
+    /// Fills whole pages with a word, as the client.
+    pub fn fill(&mut self, client: ClientIndex, address: u64, bytes: u64, word: u64) {
+        let space = self.space(client);
+        let pages = (bytes / PAGE) as usize;
+        self.server
+            .kernel_mut()
+            .fill(space, address as usize, pages, word)
+            .unwrap_or_else(|fault| panic!("{client:?} fills {pages} pages: {fault:x?}"));
+    }
+
+    /// Whether whole pages are mapped and zero to the client.
+    pub fn is_zero(&self, client: ClientIndex, address: u64, bytes: u64) -> bool {
+        self.server
+            .kernel()
+            .is_zero(
+                self.space(client),
+                address as usize,
+                (bytes / PAGE) as usize,
+            )
+            .unwrap_or_else(|fault| panic!("{client:?} looks for zeros: {fault:x?}"))
+    }
+}
+
+/// Whether whole pages hold a word all over, to the client.
+pub fn filled(system: &System, client: ClientIndex, address: u64, bytes: u64, word: u64) -> bool {
+    (address..address + bytes)
+        .step_by(PAGE as usize)
+        .all(|page| {
+            system.read_word(client, page) == word
+                && system.read_word(client, page + PAGE - 8) == word
+        })
+}
+
+/// The address of a block that was replied.
+pub fn block(response: Response) -> Result<u64, Error> {
+    response.map(|reply| match reply {
+        Reply::Block { address } => address,
+        other => panic!("no block but {other:?}"),
+    })
+}
+
+/// The address of a region of `expected` bytes that was replied.
+fn region(reply: Reply, expected: u64) -> u64 {
+    match reply {
+        Reply::Region { address, size } => {
+            assert_eq!(size, expected, "a region has the size asked for");
+            address
+        }
+        other => panic!("no region but {other:?}"),
+    }
+}
+
+/// A response through the encoding: in four words, figures apart.
+fn over_the_wire(response: &Response) -> Response {
+    let decoded = match encode_short(response) {
+        Some(short) => {
+            let bytes = bytes_of(&short.words);
+            assert!(bytes[short.length * 8..].iter().all(|byte| *byte == 0));
+            decode_response(&bytes[..short.length * 8])
+        }
+        None => {
+            assert!(
+                matches!(response, Ok(Reply::Stats(_))),
+                "{response:?} does not fit four words"
+            );
+            let mut bytes = [0xee; BYTES_MAX];
+            let words = encode_long(response, &mut bytes).expect("figures fit a message");
+            decode_response(&bytes[..words * 8])
+        }
+    };
+    let decoded = decoded.expect("a response decodes");
+    assert_eq!(decoded, *response);
+    decoded
+}
