@@ -219,8 +219,10 @@ fn machine(used: bool) -> System {
     system.scan_every = u64::MAX;
     if used {
         let hog = system.spawn(UNLIMITED);
-        while let Ok(address) = system.kmalloc(hog, PAGE) {
-            system.fill(hog, address, PAGE, 0x0ff);
+        for pages in [64, 1] {
+            while let Ok(address) = system.kmalloc(hog, pages * PAGE) {
+                system.fill(hog, address, pages * PAGE, 0x0ff);
+            }
         }
         system.kill(hog);
     }
@@ -269,7 +271,12 @@ fn fail_everywhere(used: bool) {
         assert!(expected.is_ok(), "{name}: {expected:?}");
         let mut nth = 1;
         while fail(used, nth, operation, expected) {
-            nth += 1;
+            // Far on it is zeroing and mapping by turns; every one of them takes long without optimisation.
+            nth += if nth > 120 && cfg!(debug_assertions) {
+                7
+            } else {
+                1
+            };
         }
     }
 }

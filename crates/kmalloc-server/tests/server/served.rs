@@ -46,7 +46,7 @@ fn blocks_of_every_class_do_not_overlap_and_are_zero_the_first_time() {
     let (mut system, client) = one_client();
     let mut blocks: Vec<(u64, u64)> = Vec::new();
     for bits in 4..=15 {
-        for _ in 0..(3 * PAGE >> bits).max(3) {
+        for _ in 0..((3 * PAGE) >> bits).max(3) {
             let address = system.kmalloc(client, 1 << bits).expect("memory");
             for (other, other_size) in &blocks {
                 assert!(address + (1 << bits) <= *other || other + other_size <= address);
