@@ -227,8 +227,8 @@ impl Maker<'_> {
         while made < count {
             let batch = (count - made).min(FAN_OUT_MAX);
             // The largest power of two of objects, so that nothing of the untyped is left over.
-            let batch = 1 << batch.ilog2();
-            let size_bits = blueprint.physical_size_bits() + (batch as usize).ilog2() as usize;
+            let batch = 1usize << batch.ilog2();
+            let size_bits = blueprint.physical_size_bits() + batch.ilog2() as usize;
             let piece = self.untypeds.take(size_bits)?;
             let (leaf, slot) = Layout::leaf_of(first + made);
             let cnode = self
