@@ -5,8 +5,8 @@ use crate::FakeKernel;
 use crate::capability::{Capabilities, Capability};
 use crate::failure::FailurePlan;
 use crate::memory::Memory;
-use kmalloc_bucket::physical::{Chunk, Large, Page, Physical};
 use kmalloc_server::kernel::{Object, Slot};
+use kmalloc_server::physical::{Chunk, Large, Page, Physical};
 use std::collections::BTreeMap;
 
 impl FakeKernel {

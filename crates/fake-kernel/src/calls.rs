@@ -7,11 +7,11 @@ use crate::memory::Writer;
 use crate::objects::consecutive;
 use crate::space::{Space, USER_END};
 use crate::{ASID_POOL_SIZE, FakeKernel, LEDGER_ENTRIES, LEDGER_FRAMES, RETYPE_MAX};
-use kmalloc_bucket::physical::Page;
-use kmalloc_server::entry::Entry;
+use kmalloc_bucket::ledger::Entry;
 use kmalloc_server::kernel::{
     ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadStart,
 };
+use kmalloc_server::physical::Page;
 
 impl Kernel for FakeKernel {
     fn retype(

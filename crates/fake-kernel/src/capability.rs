@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Slots and the derivation tree. Every object has one capability, so the tree of capabilities is that of objects.
 
-use kmalloc_bucket::physical::Page;
 use kmalloc_server::kernel::{ClientIndex, ClientObject, Mapping, Object, Slot, Table};
+use kmalloc_server::physical::Page;
 use std::collections::BTreeMap;
 
 /// A capability and the object behind it.
@@ -101,7 +101,10 @@ pub(crate) fn size_bits(object: Object) -> u32 {
         // 2^6 slots of 2^5 bytes.
         Object::Client(ClientObject::CNode) => 11,
         Object::Client(ClientObject::SchedContext) => 8,
-        Object::Client(ClientObject::Notification) => 5,
+        Object::Client(ClientObject::Notification | ClientObject::Reply) => 5,
+        Object::Client(ClientObject::FaultEndpoint) => {
+            panic!("the capability for faults is a copy: nothing is retyped into one")
+        }
     }
 }
 

@@ -29,9 +29,9 @@ pub use view::Fault;
 
 use capability::Capabilities;
 use failure::FailurePlan;
-use kmalloc_bucket::physical::Page;
-use kmalloc_server::entry::Entry;
+use kmalloc_bucket::ledger::Entry;
 use kmalloc_server::kernel::{ClientIndex, Slot, ThreadStart};
+use kmalloc_server::physical::Page;
 use memory::Memory;
 use std::collections::BTreeMap;
 

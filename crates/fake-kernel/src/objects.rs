@@ -5,8 +5,8 @@ use crate::FakeKernel;
 use crate::capability::{Capability, FrameUse, Kind};
 use crate::failure::Refusal;
 use crate::space::reach;
-use kmalloc_bucket::physical::{Chunk, Page};
 use kmalloc_server::kernel::{ClientObject, Refused, Slot, Table};
+use kmalloc_server::physical::{Chunk, Page};
 
 impl FakeKernel {
     /// Refuses as the kernel would, and keeps a note of it.

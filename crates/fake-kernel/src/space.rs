@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Address spaces: four levels of tables and what is mapped through them.
 
-use kmalloc_bucket::physical::{Large, Page};
 use kmalloc_server::kernel::Table;
+use kmalloc_server::physical::{Large, Page};
 use std::collections::BTreeMap;
 use std::ops::Range;
 

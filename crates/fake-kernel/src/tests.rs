@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 use super::*;
-use kmalloc_bucket::physical::{Chunk, Large, Physical};
 use kmalloc_server::kernel::{ClientObject, Kernel, Mapping, Object, Refused, Table};
+use kmalloc_server::physical::{Chunk, Large, Physical};
 
 const BASE: u64 = 0x100_0000;
 const HERE: usize = 0x10_0000_0000;

@@ -5,8 +5,8 @@ use crate::FakeKernel;
 use crate::capability::{FrameUse, Kind};
 use crate::memory::Writer;
 use crate::space::Space;
-use kmalloc_bucket::physical::Page;
 use kmalloc_server::kernel::{Mapping, Slot, Table};
+use kmalloc_server::physical::Page;
 
 /// A client touched what it may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

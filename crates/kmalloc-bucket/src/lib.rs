@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Pure geometry and books of a bucket allocator. No I/O, no kernel, no `unsafe`.
+//! Pure geometry and books of a bucket allocator. No I/O, no kernel, no heap, no `unsafe`.
 #![no_std]
 #![forbid(unsafe_code)]
 
-extern crate alloc;
-#[cfg(test)]
-extern crate std;
-
-pub mod bits;
-pub mod physical;
+pub mod ledger;
 pub mod size_class;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the server keeps of a client.
 
-use crate::entry::NONE;
 use crate::kernel::ClientIndex;
+use kmalloc_bucket::ledger::NONE;
 use kmalloc_bucket::size_class::CLASS_COUNT;
 use kmalloc_protocol::window::Window;
 

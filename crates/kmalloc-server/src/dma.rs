@@ -4,10 +4,10 @@
 use crate::Server;
 use crate::kernel::{ClientIndex, Kernel, Mapping};
 use crate::memory::bytes;
+use crate::physical::{PAGE_BITS, Page, RunRequest};
 use crate::run::RunPlan;
 use crate::segments::{address_of, place_of};
 use core::ops::Range;
-use kmalloc_bucket::physical::{PAGE_BITS, Page, RunRequest};
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_protocol::window::{WINDOW_SIZE_BITS, Window};
 use kmalloc_protocol::{Cache, Error, Reply, Response, SIZE_MAX};
@@ -41,7 +41,7 @@ impl DmaRequest {
         let pages = (self.size as usize).div_ceil(PAGE_SIZE);
         // A boundary below a page or below the size can't be kept.
         let crosses =
-            boundary_bits < PAGE_BITS || boundary_bits > 63 || bytes(pages) > 1 << boundary_bits;
+            !(PAGE_BITS..=63).contains(&boundary_bits) || bytes(pages) > 1 << boundary_bits;
         if boundary_bits != 0 && crosses {
             return Err(Error::BadAlignment {
                 value: u64::from(boundary_bits),

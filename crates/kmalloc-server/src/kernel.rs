@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The kernel as the server sees it. The root task implements this on seL4; `fake-kernel` models it for host tests.
 
-use crate::entry::Entry;
-use kmalloc_bucket::physical::{Chunk, Large, Page};
+use crate::physical::{Chunk, Large, Page};
+use kmalloc_bucket::ledger::Entry;
 use kmalloc_protocol::Cache;
 
 /// Where a capability of the server's lies. Every object has a slot of its own by construction, so that no slot is
@@ -45,6 +45,10 @@ pub enum ClientObject {
     SchedContext = 2,
     /// Its notification.
     Notification = 3,
+    /// The capability that its faults come by, in the server's CSpace; no object of its own.
+    FaultEndpoint = 4,
+    /// Its right to reply, on an MCS kernel.
+    Reply = 5,
 }
 
 /// What untyped memory is retyped into.
@@ -178,6 +182,6 @@ pub trait Kernel {
 
     /// Starts a client's thread: capabilities, registers, priority.
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused>;
-    /// Stops a client's thread for good.
+    /// Stops a client's thread for good, and deletes the capability that its faults come by.
     fn stop_thread(&mut self, client: ClientIndex) -> Result<(), Refused>;
 }

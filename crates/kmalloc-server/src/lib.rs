@@ -12,25 +12,26 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod bits;
 pub mod client;
 mod dispatch;
 mod dma;
-pub mod entry;
 pub mod kernel;
 mod memory;
+pub mod physical;
 mod region;
 mod run;
-mod segments;
+pub mod segments;
 mod served;
 pub mod spawn;
 mod tables;
 
+use crate::physical::{PAGE_BITS, Physical};
 use alloc::vec;
 use alloc::vec::Vec;
 use client::{CLIENTS_MAX, Client};
 pub use dispatch::Outcome;
 use kernel::{ClientIndex, Kernel, Refused};
-use kmalloc_bucket::physical::{PAGE_BITS, Physical};
 use kmalloc_protocol::Error;
 use memory::PageInfo;
 use segments::Segments;
@@ -81,6 +82,17 @@ pub const fn segment_count(pages: usize) -> usize {
     } else {
         wanted
     }
+}
+
+/// Bytes of all tables of a server for `page_capacity` pages, a little more than needed.
+pub const fn table_bytes(page_capacity: usize) -> usize {
+    let chunks = page_capacity / 16 + 1;
+    let bit_sets = (3 * page_capacity + 2 * chunks) / 8;
+    let pages = page_capacity * size_of::<PageInfo>() + chunks * 3;
+    let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 8);
+    let clients = CLIENTS_MAX * size_of::<Client>();
+    // Summary levels of the sets, alignment, and what the caller keeps a client.
+    bit_sets + bit_sets / 32 + pages + segments + clients + (256 << 10)
 }
 
 impl<K: Kernel> Server<K> {

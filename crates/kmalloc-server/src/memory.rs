@@ -4,9 +4,9 @@
 
 use crate::Server;
 use crate::client::Client;
-use crate::entry::NONE;
 use crate::kernel::{ClientIndex, Kernel, Object, Slot};
-use kmalloc_bucket::physical::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, Large, PAGE_BITS, Page, Step};
+use crate::physical::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, Large, PAGE_BITS, Page, Step};
+use kmalloc_bucket::ledger::NONE;
 use kmalloc_protocol::Error;
 
 /// What a physical page is to the client that has it.

@@ -2,12 +2,12 @@
 //! Regions for the resident heap: whole buckets and large regions that the client cuts and keeps the books of itself.
 
 use crate::Server;
-use crate::entry::{Entry, Use};
 use crate::kernel::{ClientIndex, Kernel};
 use crate::memory::bytes;
+use crate::physical::PAGE_BITS;
 use crate::run::{RunPlan, large_reserve};
 use crate::segments::{SEGMENT_PAGES, address_of, page_number, place_of};
-use kmalloc_bucket::physical::PAGE_BITS;
+use kmalloc_bucket::ledger::{Entry, Use};
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_protocol::window::{SEGMENT_SIZE_BITS, Window};
 use kmalloc_protocol::{Error, Reply, Response, SIZE_MAX};

@@ -2,12 +2,12 @@
 //! Runs: consecutive pages of a client's address space, mapped and unmapped as one.
 
 use crate::Server;
-use crate::entry::{Entry, NONE, Use};
 use crate::kernel::{ClientIndex, Kernel, Mapping, Slot};
 use crate::memory::{Role, bytes};
+use crate::physical::{Large, Page};
 use crate::segments::{SEGMENT_PAGES, address_of, page_number};
 use core::ops::Range;
-use kmalloc_bucket::physical::{Large, Page};
+use kmalloc_bucket::ledger::{Entry, NONE, Use};
 use kmalloc_protocol::Error;
 use kmalloc_protocol::window::Window;
 
@@ -356,7 +356,7 @@ impl<K: Kernel> Server<K> {
                 .segments
                 .get(segment)
                 .is_some_and(|open| open.large != NONE);
-            if !large || at as usize % SEGMENT_PAGES == 0 {
+            if !large || (at as usize).is_multiple_of(SEGMENT_PAGES) {
                 break;
             }
             keep = keep + SEGMENT_PAGES - at as usize % SEGMENT_PAGES;

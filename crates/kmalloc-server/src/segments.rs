@@ -5,11 +5,11 @@
 //! names its owner: another client's pointer is told from a wild one, and the way from an address to its ledger is an
 //! index, not a look-up.
 
-use crate::entry::NONE;
+use crate::bits::BitSet;
 use crate::kernel::ClientIndex;
 use alloc::vec;
 use alloc::vec::Vec;
-use kmalloc_bucket::bits::BitSet;
+use kmalloc_bucket::ledger::NONE;
 use kmalloc_protocol::window::{SEGMENT_SIZE_BITS, WINDOW_SIZE_BITS, Window};
 
 /// Pages in a segment.

@@ -3,11 +3,11 @@
 
 use crate::Server;
 use crate::client::Client;
-use crate::entry::{Entry, NONE, Use};
 use crate::kernel::{ClientIndex, Kernel};
 use crate::memory::bytes;
 use crate::run::RunPlan;
 use crate::segments::{SEGMENT_PAGES, address_of, page_number, place_of};
+use kmalloc_bucket::ledger::{Entry, NONE, Use};
 use kmalloc_bucket::size_class::{BLOCK_SIZE_MAX, PAGE_SIZE, SizeClass};
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Error, Flags, Reply, Response, SIZE_MAX};
@@ -303,7 +303,7 @@ impl<K: Kernel> Server<K> {
             Some(_) => Error::NotOwner { address },
             None if open.former == Some((client, generation))
                 && page == 0
-                && address % PAGE_SIZE as u64 == 0 =>
+                && address.is_multiple_of(PAGE_SIZE as u64) =>
             {
                 Error::DoubleFree { address }
             }

@@ -3,10 +3,10 @@
 
 use crate::Server;
 use crate::client::{Badge, Client, Life};
-use crate::entry::NONE;
 use crate::kernel::{ClientIndex, ClientObject, Kernel, Mapping, Object, Slot, Table, ThreadStart};
 use crate::memory::Role;
-use kmalloc_bucket::physical::{PAGE_BITS, Page};
+use crate::physical::{PAGE_BITS, Page};
+use kmalloc_bucket::ledger::NONE;
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_protocol::{Cache, Error};
 
@@ -228,11 +228,13 @@ impl<K: Kernel> Server<K> {
     /// The objects that each client has on this kernel.
     fn kernel_objects(&self) -> impl Iterator<Item = ClientObject> + use<K> {
         let scheduling = self.mcs.then_some(ClientObject::SchedContext);
+        let reply = self.mcs.then_some(ClientObject::Reply);
         [
             Some(ClientObject::Tcb),
             Some(ClientObject::CNode),
             scheduling,
             Some(ClientObject::Notification),
+            reply,
         ]
         .into_iter()
         .flatten()
@@ -246,7 +248,7 @@ impl<K: Kernel> Server<K> {
             .map(|load| pages_spanned(load.address, load.size))
             .sum::<usize>();
         let tables = 8 + spawn.data.len().div_ceil(1 << 21);
-        let chunk = kmalloc_bucket::physical::CHUNK_PAGES;
+        let chunk = crate::physical::CHUNK_PAGES;
         loads
             + spawn.stack_pages
             + 2
@@ -337,7 +339,7 @@ impl<K: Kernel> Server<K> {
             self.set_info(Page(page as u32), crate::memory::PageInfo::FREE);
         }
         self.client_mut(client)?.chunks = next;
-        self.refund(client, kmalloc_bucket::physical::CHUNK_PAGES);
+        self.refund(client, crate::physical::CHUNK_PAGES);
         self.physical.give_chunk(chunk);
         Ok(())
     }

@@ -3,11 +3,11 @@
 
 use crate::Server;
 use crate::client::DIRECTORIES_MAX;
-use crate::entry::{Entry, NONE};
 use crate::kernel::{ClientIndex, Kernel, Object, Slot, Table};
 use crate::memory::Role;
+use crate::physical::{CHUNK_PAGES, Page};
 use crate::segments::{LEDGER_ENTRIES, LEDGER_FRAMES, SEGMENT_PAGES, address_of, page_number};
-use kmalloc_bucket::physical::{CHUNK_PAGES, Page};
+use kmalloc_bucket::ledger::{Entry, NONE};
 use kmalloc_protocol::Error;
 use kmalloc_protocol::window::Window;
 

@@ -2,11 +2,11 @@
 //! Ends of clients: everything comes back, and nothing of one life reaches into another.
 
 use crate::system::{Answer, MIB, PAGE, RAM, System, UNLIMITED, program};
-use kmalloc_bucket::physical::{Chunk, ChunkForm, Large, LargeForm};
 use kmalloc_protocol::{Error, LABEL, Reply, Request};
 use kmalloc_server::Outcome;
 use kmalloc_server::client::{Badge, End, Fault, FaultKind};
 use kmalloc_server::kernel::{ClientIndex, Kernel, Object, Slot};
+use kmalloc_server::physical::{Chunk, ChunkForm, Large, LargeForm};
 
 /// Lets a client have some of everything, all of it written to.
 fn fill_up(system: &mut System, client: ClientIndex) -> u64 {

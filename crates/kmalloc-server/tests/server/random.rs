@@ -3,61 +3,20 @@
 //!
 //! A run is a function of its seed. `KMALLOC_SEED=n` replays one, `KMALLOC_STEPS=n` makes it longer.
 
+use crate::generator::Random;
 use crate::model::{Item, Kind, Model};
-use crate::system::{Answer, MIB, PAGE, System, UNLIMITED};
-use kmalloc_protocol::message::decode_request;
-use kmalloc_protocol::{Error, LABEL, Reply, Request, Response};
-use kmalloc_server::kernel::ClientIndex;
+use crate::system::{Answer, PAGE, System, UNLIMITED};
+use kmalloc_protocol::{Error, Reply, Request};
 
 /// 8 MiB, a chunk and some pages: little enough that it runs out.
 const RAM: &[(u64, u32)] = &[(0x100_0000, 23), (0x180_0000, 16), (0x181_2000, 13)];
 const CLIENTS: usize = 6;
 const CODE: u32 = 77;
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn one_in(&mut self, chance: u64) -> bool {
-        self.below(chance) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, items: &[T]) -> Option<T> {
-        if items.is_empty() {
-            return None;
-        }
-        Some(items[self.below(items.len() as u64) as usize])
-    }
-
-    /// Sizes as programs ask for them: mostly small, sometimes odd, seldom big.
-    fn size(&mut self) -> u64 {
-        match self.below(40) {
-            0 => 0,
-            1..=24 => 1 + self.below(300),
-            25..=31 => 1 + self.below(5000),
-            32..=37 => 1 + self.below(30 * PAGE),
-            38 => 1 + self.below(600 * PAGE),
-            _ => 2 * MIB + self.below(2) * self.below(2 * MIB),
-        }
-    }
-}
-
-struct Run {
-    system: System,
-    random: Random,
-    clients: [Option<Model>; CLIENTS],
+pub struct Run {
+    pub system: System,
+    pub random: Random,
+    pub clients: [Option<Model>; CLIENTS],
     /// Free bytes while there is no client.
     free: u64,
     seed: u64,
@@ -330,119 +289,6 @@ impl Run {
                 assert_eq!(size, Ok(item.size));
             }
         }
-    }
-
-    /// A pointer that the client has no right to, in any call.
-    fn misuse(&mut self, model: &Model) {
-        let (address, expected) = match self.random.below(5) {
-            0 => match self.foreign() {
-                Some(address) => (address, Some(Error::NotOwner { address })),
-                None => return,
-            },
-            1 => match self.random.pick(&model.addresses()) {
-                // 8 bytes into a block is the beginning of none.
-                Some(address) => {
-                    let address = address + 8;
-                    (address, None)
-                }
-                None => return,
-            },
-            2 => match self.random.pick(&model.past()) {
-                Some(address) if !model.items.contains_key(&address) => (address, None),
-                _ => return,
-            },
-            3 => {
-                let address = self.random.next() >> self.random.below(64) | 1;
-                (address, None)
-            }
-            _ => match self.random.pick(&model.addresses()) {
-                Some(address) => return self.mistake_kind(model, address),
-                None => return,
-            },
-        };
-        let size = self.random.size();
-        let request = match self.random.below(6) {
-            0 => Request::Kfree { address },
-            1 => Request::Ksize { address },
-            2 => Request::Krealloc {
-                address,
-                size,
-                flags: 0,
-            },
-            3 => Request::KfreeDma { address },
-            4 => Request::Release { address },
-            _ => Request::Resize { address, size },
-        };
-        let response = self.refused(model.client, request);
-        match expected {
-            Some(error) => assert_eq!(response, Err(error), "{request:x?}"),
-            None => assert!(
-                matches!(
-                    response,
-                    Err(Error::BadPointer { .. }
-                        | Error::DoubleFree { .. }
-                        | Error::NotOwner { .. }
-                        | Error::WrongKind { .. })
-                ),
-                "{request:x?}: {response:x?}"
-            ),
-        }
-    }
-
-    /// The right pointer in a call for another kind of memory.
-    fn mistake_kind(&mut self, model: &Model, address: u64) {
-        let request = match model.items[&address].kind {
-            Kind::Served => Request::Release { address },
-            Kind::Bucket => Request::Kfree { address },
-            Kind::Large => Request::KfreeDma { address },
-            Kind::Dma => Request::Krealloc {
-                address,
-                size: 5,
-                flags: 0,
-            },
-        };
-        let response = self.refused(model.client, request);
-        assert_eq!(response, Err(Error::WrongKind { address }));
-    }
-
-    /// A pointer, or into the memory, of another client.
-    fn foreign(&mut self) -> Option<u64> {
-        let others = self.clients.iter().flatten();
-        let addresses = others.flat_map(Model::addresses).collect::<Vec<_>>();
-        let inside = self.random.below(2) * 4;
-        self.random.pick(&addresses).map(|address| address + inside)
-    }
-
-    /// A request that must fail and change nothing.
-    fn refused(&mut self, client: ClientIndex, request: Request<'_>) -> Response {
-        let books = self.system.books();
-        let committed = self.system.committed(client);
-        let response = self.system.call(client, request);
-        assert!(response.is_err(), "{request:x?}: {response:x?}");
-        assert_eq!(self.system.books(), books, "{request:x?}");
-        assert_eq!(self.system.committed(client), committed);
-        response
-    }
-
-    /// Bytes that are no request.
-    fn babble(&mut self, model: &Model) {
-        let words = self.random.below(121).min(self.random.below(121)) as usize;
-        let mut bytes = vec![0; words * 8];
-        for byte in &mut bytes {
-            *byte = self.random.next() as u8 & self.random.next() as u8;
-        }
-        if let Some(first) = bytes.first_mut() {
-            *first %= 20;
-        }
-        if decode_request(&bytes).is_ok() {
-            return;
-        }
-        let badge = self.system.badge(model.client);
-        let answer = self.system.send(badge, LABEL, false, &bytes);
-        assert!(
-            matches!(answer, Answer::Response(Err(Error::BadMessage(_)))),
-            "{bytes:x?}: {answer:?}"
-        );
     }
 
     /// Everybody's memory is as it was left; then everybody ends.

@@ -3,12 +3,12 @@
 
 use crate::scan::scan;
 use fake_kernel::FakeKernel;
-use kmalloc_bucket::physical::{Large, LargeForm, Page};
 use kmalloc_protocol::message::{BYTES_MAX, bytes_of, decode_response, encode_long, encode_short};
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Error, LABEL, Reply, Request, Response, Stats};
 use kmalloc_server::client::{Badge, End, Obituary};
 use kmalloc_server::kernel::{ClientIndex, Mapping, Table};
+use kmalloc_server::physical::{Large, LargeForm, Page};
 use kmalloc_server::spawn::{Load, Spawn};
 use kmalloc_server::{Books, Outcome, Server};
 

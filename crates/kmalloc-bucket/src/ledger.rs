@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The ledger: what the server knows of each page of a segment. One cache line a page, out of every client's reach.
 
-use kmalloc_bucket::size_class::{PAGE_SIZE, SizeClass};
+use crate::size_class::{PAGE_SIZE, SizeClass};
 
 /// No entry, segment or page.
 pub const NONE: u32 = u32::MAX;

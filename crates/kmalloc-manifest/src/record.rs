@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-2-Clause
+use serde::{Deserialize, Serialize};
+
+use crate::Expectation;
+
+/// A program that clients run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program<'a> {
+    /// Its name, unique among the programs; see [`is_name`](crate::is_name).
+    pub name: &'a str,
+    /// The whole ELF file: ELF64, x86-64, static, checked by the host tool. Not aligned in memory.
+    pub elf: &'a [u8],
+}
+
+/// A client: one run of a program in an address space of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client<'a> {
+    /// Its name, unique among the clients; see [`is_name`](crate::is_name).
+    pub name: &'a str,
+    /// Index of its program among [`System::programs`](crate::System::programs).
+    pub program: u32,
+    /// What the program finds as its arguments.
+    pub arguments: Texts<'a>,
+    /// Priority of its thread, 1 to [`PRIORITY_MAX`](crate::PRIORITY_MAX).
+    pub priority: u8,
+    /// Most bytes of memory that may be charged to it at any time.
+    pub memory_limit_bytes: u64,
+    /// Whether the root task starts it after boot; if not, only another client can.
+    pub start: bool,
+    /// Whether it serves the others: when they have all ended, its notification tells it to end too.
+    pub service: bool,
+    /// The endpoint between clients that it receives on, by number.
+    pub serves: Option<u8>,
+    /// The endpoint between clients that it calls, by number.
+    pub calls: Option<u8>,
+    /// How it should end.
+    pub expect: Expectation,
+    /// Bytes that the client finds mapped read-only when it starts (a trace, say); may be empty. Not aligned.
+    pub data: &'a [u8],
+}
+
+/// A list of texts, each ended by a NUL byte as C programs want them; no text contains one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Texts<'a>(&'a str);
+
+impl<'a> Texts<'a> {
+    /// The list that `terminated` holds: the texts one after another, each with a NUL after it. `None` if the last
+    /// one has none.
+    pub fn new(terminated: &'a str) -> Option<Self> {
+        let texts = Self(terminated);
+        texts.is_terminated().then_some(texts)
+    }
+
+    /// The texts in order, without their NUL.
+    pub fn iter(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+        self.0.split_terminator('\0')
+    }
+
+    /// All texts as they lie in memory, each with its NUL.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0.as_bytes()
+    }
+
+    /// A decoded list has been through no constructor.
+    pub(crate) fn is_terminated(&self) -> bool {
+        self.0.is_empty() || self.0.ends_with('\0')
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! One request to the server and its response.
+
+use kmalloc_protocol::message::{
+    BYTES_MAX, SHORT_WORDS, bytes_of, decode_response, encode_long, encode_short,
+};
+use kmalloc_protocol::{BadMessage, Error, LABEL, Reply, Request, Response};
+use sel4::{MessageInfo, MessageInfoBuilder, Word, cap};
+
+/// What a client says of a response that it doesn't understand.
+const NOT_UNDERSTOOD: Error = Error::BadMessage(BadMessage::Encoding);
+
+#[inline(always)]
+fn server() -> cap::Endpoint {
+    cap::Endpoint::from_bits(sel4_task::slot::SERVER)
+}
+
+#[inline(always)]
+fn info(length: usize) -> MessageInfo {
+    MessageInfoBuilder::default()
+        .label(LABEL)
+        .length(length)
+        .build()
+}
+
+/// Asks the server. Requests that fit the registers take the kernel's fast path.
+#[inline(always)]
+pub fn call(request: &Request<'_>) -> Response {
+    let Some(short) = encode_short(request) else {
+        return call_long(request);
+    };
+    let answer = server().call_with_mrs(info(short.length), short.words);
+    receive(answer.info, &answer.msg)
+}
+
+#[inline(always)]
+fn receive(info: MessageInfo, words: &[Word; SHORT_WORDS]) -> Response {
+    let length = info.length();
+    if info.label() == LABEL && length <= SHORT_WORDS {
+        let bytes = bytes_of(words);
+        return decode_response(bytes.get(..length * 8).unwrap_or(&bytes))
+            .unwrap_or(Err(NOT_UNDERSTOOD));
+    }
+    receive_long(info, words)
+}
+
+#[cold]
+#[inline(never)]
+fn call_long(request: &Request<'_>) -> Response {
+    let mut bytes = [0; BYTES_MAX];
+    let Some(length) = encode_long(request, &mut bytes) else {
+        return Err(Error::BadMessage(BadMessage::TooLong));
+    };
+    sel4::with_ipc_buffer_mut(|buffer| {
+        let used = length * 8;
+        buffer.msg_bytes_mut()[..used].copy_from_slice(&bytes[..used]);
+    });
+    let info = server().call(info(length));
+    let words =
+        sel4::with_ipc_buffer(|buffer| core::array::from_fn(|index| buffer.msg_regs()[index]));
+    receive(info, &words)
+}
+
+/// A response whose first words are given and whose rest is in the IPC buffer.
+#[cold]
+#[inline(never)]
+fn receive_long(info: MessageInfo, words: &[Word; SHORT_WORDS]) -> Response {
+    if info.label() != LABEL {
+        return Err(NOT_UNDERSTOOD);
+    }
+    let mut bytes = [0; BYTES_MAX];
+    sel4::with_ipc_buffer(|buffer| bytes.copy_from_slice(&buffer.msg_bytes()[..BYTES_MAX]));
+    bytes[..SHORT_WORDS * 8].copy_from_slice(&bytes_of(words));
+    decode_response(&bytes[..(info.length() * 8).min(BYTES_MAX)]).unwrap_or(Err(NOT_UNDERSTOOD))
+}
+
+/// Asks for what is answered with [`Reply::Done`].
+pub fn call_done(request: &Request<'_>) -> Result<(), Error> {
+    match call(request)? {
+        Reply::Done => Ok(()),
+        _ => Err(NOT_UNDERSTOOD),
+    }
+}
+
+/// The response does not belong to the request.
+#[cold]
+pub(crate) fn not_understood<T>() -> Result<T, Error> {
+    Err(NOT_UNDERSTOOD)
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The command line.
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::size::Size;
+
+/// Builds seL4 and the memory server, runs a system of client programs in QEMU, and judges what they did.
+///
+/// Exit status: 0 when every client did what its manifest entry expects and the books balance, 1 when not,
+/// 2 for a set-up or usage error, 3 when the time ran out.
+#[derive(Debug, Parser)]
+#[command(name = "simulate", args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do; without it, `run`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The options of `run`, when no command is named.
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ./simulate                                 run clients/system.toml
+  ./simulate --trace traces/jq.trace         replay an allocation trace
+  ./simulate run --icount --json result.json a run that is repeatable to the byte, its figures in a file
+  ./simulate test                            every test, on the host and in QEMU
+  ./simulate test krealloc                   those with krealloc in their name
+  SEL4_PREFIX=/opt/seL4 ./simulate           on a kernel of your own";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a system in QEMU (the default).
+    Run(RunArguments),
+    /// Run every test, on the host and in QEMU.
+    Test(TestArguments),
+    /// Install what is missing on this machine.
+    Setup(SetupArguments),
+    /// Record what a program asks of its allocator, as a trace for --trace.
+    Record(RecordArguments),
+}
+
+/// What a run and the tests have in common.
+#[derive(Args, Clone, Debug)]
+pub struct MachineArguments {
+    /// Which of the kernels built here runs; SEL4_PREFIX names another one.
+    #[arg(long, value_name = "VARIANT")]
+    pub kernel: Option<Variant>,
+    /// Memory of the machine, 512M say [default: what the manifest says, or 512M].
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Size>,
+    /// Count instructions instead of time: a run is repeatable to the byte, and slower.
+    #[arg(long)]
+    pub icount: bool,
+    /// Seconds until a run is given up [default: what the manifest says, or 120].
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub timeout: Option<Duration>,
+    /// Use this ELF file as root task instead of building the package root-task.
+    #[arg(long, value_name = "FILE")]
+    pub root_task: Option<PathBuf>,
+    /// Show nothing but results.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Options of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArguments {
+    /// Manifest of the system [default: clients/system.toml].
+    #[arg(long, value_name = "FILE", conflicts_with = "trace")]
+    pub system: Option<PathBuf>,
+    /// Replay this allocation trace instead.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Write what was found to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Wait for a debugger before the first instruction, and say how to attach one.
+    #[arg(long)]
+    pub gdb: bool,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArguments,
+}
+
+/// Options of `test`.
+#[derive(Args, Clone, Debug)]
+pub struct TestArguments {
+    /// Only the tests with this in their name; a system in QEMU runs if its name or a client's has it.
+    pub filter: Option<String>,
+    /// Only the tests on the host.
+    #[arg(long, conflicts_with = "target")]
+    pub host: bool,
+    /// Only the tests in QEMU.
+    #[arg(long)]
+    pub target: bool,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArguments,
+}
+
+/// Options of `setup`.
+#[derive(Args, Clone, Debug)]
+pub struct SetupArguments {
+    /// Only say what is there and what is missing.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Options of `record`.
+#[derive(Args, Clone, Debug)]
+pub struct RecordArguments {
+    /// Where the trace goes.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Stop recording after so many operations; the program goes on.
+    #[arg(long, value_name = "N")]
+    pub operations: Option<u64>,
+    /// The program, and after it its arguments.
+    #[arg(required = true, last = true, value_name = "PROGRAM")]
+    pub program: Vec<String>,
+}
+
+/// The kernels that are built here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Variant {
+    /// No debugging, no printing: the one that is measured.
+    Release,
+    /// With the kernel's own checks and messages.
+    Debug,
+}
+
+impl Variant {
+    /// The name of its folder, and of its file in cmake/variants/.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
+        _ => Err("a whole number of seconds, at least 1".into()),
+    }
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The system manifest in its TOML form, checked.
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kmalloc_manifest::Expectation;
+
+use crate::size::Size;
+
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use reader::Reader;
+
+/// A system to run.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// What the system is called: its file's name without the ending.
+    pub name: String,
+    /// The file that it came from, as it was named.
+    pub file: String,
+    /// What the run needs, where the command line doesn't say otherwise.
+    pub run: RunSettings,
+    /// The programs.
+    pub programs: Vec<Program>,
+    /// The clients.
+    pub clients: Vec<Client>,
+}
+
+/// The table `[run]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunSettings {
+    /// Memory of the machine.
+    pub memory: Option<Size>,
+    /// When the run is given up.
+    pub timeout: Option<Duration>,
+    /// The server has to refuse the system at boot, with a log line that contains this.
+    pub refused: Option<String>,
+}
+
+impl Manifest {
+    /// The number of the endpoint between clients with this name: its place among all names in the manifest.
+    pub fn endpoint(&self, name: &Option<String>) -> Option<u8> {
+        let name = name.as_deref()?;
+        let mut names: Vec<&str> = Vec::new();
+        for client in &self.clients {
+            for known in [&client.serves, &client.calls].into_iter().flatten() {
+                if !names.contains(&known.as_str()) {
+                    names.push(known);
+                }
+            }
+        }
+        let place = names.iter().position(|known| *known == name)?;
+        u8::try_from(place).ok()
+    }
+}
+
+/// A `[[program]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// Where its ELF file comes from.
+    pub source: Source,
+    /// Line of its `elf` in the manifest; `None` if the tool itself wants it.
+    pub line: Option<usize>,
+}
+
+/// Where a program's ELF file comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A package of the workspace, built by Cargo.
+    Package(String),
+    /// A file that is there already.
+    File(PathBuf),
+}
+
+/// A `[[client]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its name.
+    pub name: String,
+    /// Index of its program.
+    pub program: usize,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Priority of its thread.
+    pub priority: u8,
+    /// Most memory that may be charged to it.
+    pub memory_limit: Size,
+    /// Whether it is started at boot.
+    pub start: bool,
+    /// Whether it serves the others: when they have all ended, its notification tells it to end too.
+    pub service: bool,
+    /// The endpoint between clients that it receives on, by name.
+    pub serves: Option<String>,
+    /// The endpoint between clients that it calls, by name.
+    pub calls: Option<String>,
+    /// How it should end.
+    pub expect: Expectation,
+    /// Whether it is a test that prints TAP; one that prints no plan has then failed.
+    pub tap: bool,
+    /// Bytes of blocks that it should still hold at its end; `None` leaves it open.
+    pub expect_held: Option<u64>,
+    /// Calls that it has to make at least.
+    pub expect_calls_min: u64,
+    /// Bytes that it finds mapped read-only.
+    pub data: Vec<u8>,
+}
+
+impl Manifest {
+    /// The file, and the line if there is one, for messages.
+    pub fn place(&self, line: Option<usize>) -> String {
+        line.map_or_else(|| self.file.clone(), |line| format!("{}:{line}", self.file))
+    }
+}
+
+/// A manifest was refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}: {field}{separator}{reason}", separator = if field.is_empty() { "" } else { ": " })]
+pub struct ManifestError {
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, from 1; 0 when the file can't be read at all.
+    pub line: usize,
+    /// The field, `client.priority` say; empty when the file is no TOML of this form.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Reads and checks a manifest, and the files of data that it names.
+///
+/// # Errors
+///
+/// The first thing that is wrong, by file, line and field.
+pub fn load(file: &Path) -> Result<Manifest, ManifestError> {
+    let shown = file.display().to_string();
+    let text = fs::read_to_string(file).map_err(|error| ManifestError {
+        file: shown.clone(),
+        line: 0,
+        field: "",
+        reason: error.to_string(),
+    })?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let name = file
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    Reader {
+        file: shown,
+        text: &text,
+        folder,
+    }
+    .read(name)
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: BSD-2-Clause
+use kmalloc_manifest::{FaultKind, PRIORITY_DEFAULT};
+
+use super::*;
+
+const PROGRAM: &str = "[[program]]\nname = \"hello\"\nelf = \"hello\"\n";
+
+fn read(text: &str) -> Result<Manifest, ManifestError> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("good.trace"), "a 1 10\nf 1\n").unwrap();
+    fs::write(folder.path().join("bad.trace"), "a 1 10\nf 2\n").unwrap();
+    fs::write(folder.path().join("blob"), "bytes").unwrap();
+    let reader = Reader {
+        file: "system.toml".into(),
+        text,
+        folder: folder.path(),
+    };
+    reader.read("system".into())
+}
+
+/// Line, field and reason for a client (in lines 4 and on) with these further fields.
+fn refusal(fields: &str) -> (usize, &'static str, String) {
+    let text = format!("{PROGRAM}[[client]]\n{fields}");
+    let error = read(&text).unwrap_err();
+    (error.line, error.field, error.reason)
+}
+
+#[test]
+fn a_client_takes_the_defaults() {
+    let text = format!("{PROGRAM}[[client]]\nname = \"hello\"\nmemory_limit = \"1MiB\"\n");
+    let manifest = read(&text).unwrap();
+    assert_eq!(manifest.run, RunSettings::default());
+    assert_eq!(
+        manifest.programs,
+        [Program {
+            name: "hello".into(),
+            source: Source::Package("hello".into()),
+            line: Some(3)
+        }]
+    );
+    assert_eq!(
+        manifest.clients,
+        [Client {
+            name: "hello".into(),
+            program: 0,
+            arguments: Vec::new(),
+            priority: PRIORITY_DEFAULT,
+            memory_limit: Size(1 << 20),
+            start: true,
+            service: false,
+            serves: None,
+            calls: None,
+            expect: Expectation::Exit(0),
+            tap: false,
+            expect_held: None,
+            expect_calls_min: 0,
+            data: Vec::new(),
+        }]
+    );
+}
+
+#[test]
+fn every_field_is_read() {
+    let manifest = read(&format!(
+        "[run]\nmemory = \"64M\"\ntimeout = 7\nrefused = \"needs\"\n{PROGRAM}\
+         [[program]]\nname = \"own\"\nelf = \"bin/own.elf\"\n\
+         [[client]]\nname = \"a\"\nprogram = \"own\"\narguments = [\"x\", \"y z\"]\npriority = 3\n\
+         memory_limit = 4096\nexpect = \"fault:vm:0x1000\"\nstart = false\ntap = true\n\
+         held = \"4K\"\ndata = \"blob\"\n\
+         [[client]]\nname = \"b\"\nprogram = \"hello\"\nmemory_limit = \"1G\"\ntrace = \"good.trace\"\n"
+    ))
+    .unwrap();
+    let timeout = Some(Duration::from_secs(7));
+    let refused = Some("needs".into());
+    assert_eq!(
+        manifest.run,
+        RunSettings {
+            memory: Some(Size(64 << 20)),
+            timeout,
+            refused
+        }
+    );
+    let Source::File(file) = &manifest.programs[1].source else {
+        panic!("not a file")
+    };
+    assert!(file.ends_with("bin/own.elf"));
+    let [a, b] = &manifest.clients[..] else {
+        panic!("not two clients")
+    };
+    assert_eq!((a.program, a.priority, a.memory_limit), (1, 3, Size(4096)));
+    assert_eq!(a.arguments, ["x", "y z"]);
+    let (kind, address) = (Some(FaultKind::VirtualMemory), Some(0x1000));
+    assert_eq!(a.expect, Expectation::Fault { kind, address });
+    assert_eq!((a.start, a.tap, a.expect_held), (false, true, Some(4096)));
+    assert_eq!(a.data, b"bytes");
+    assert_eq!(
+        kmalloc_trace::Trace::decode(&b.data)
+            .unwrap()
+            .summary()
+            .operations,
+        2
+    );
+}
+
+#[test]
+fn broken_fields_are_named_with_their_line() {
+    let good = "name = \"c\"\nprogram = \"hello\"\nmemory_limit = \"1M\"\n";
+    for (fields, line, field, reason) in [
+        (
+            "name = \"a b\"\nmemory_limit = 1\n",
+            5,
+            "client.name",
+            "letters",
+        ),
+        (
+            "name = \"\"\nmemory_limit = 1\n",
+            5,
+            "client.name",
+            "1 to 32",
+        ),
+        (
+            "name = \"c\"\nmemory_limit = 1\n",
+            5,
+            "client.program",
+            "no program `c`",
+        ),
+        (
+            "name = \"c\"\nprogram = \"x\"\nmemory_limit = 1\n",
+            6,
+            "client.program",
+            "`x`",
+        ),
+        (
+            "name = \"hello\"\nmemory_limit = \"1 MB\"\n",
+            6,
+            "client.memory_limit",
+            "512M",
+        ),
+        (
+            "name = \"hello\"\nmemory_limit = 0\n",
+            6,
+            "client.memory_limit",
+            "0 bytes",
+        ),
+        (
+            "name = \"hello\"\nmemory_limit = -1\n",
+            6,
+            "client.memory_limit",
+            "amount",
+        ),
+        ("name = \"hello\"\n", 4, "", "memory_limit"),
+        (
+            "name = \"hello\"\nmemory_limit = true\n",
+            6,
+            "client.memory_limit",
+            "amount",
+        ),
+        (
+            &format!("{good}priority = 0\n"),
+            8,
+            "client.priority",
+            "1 to 254",
+        ),
+        (
+            &format!("{good}priority = 255\n"),
+            8,
+            "client.priority",
+            "1 to 254",
+        ),
+        (
+            &format!("{good}priority = \"high\"\n"),
+            8,
+            "",
+            "(in `priority = \"high\"`)",
+        ),
+        (
+            &format!("{good}expect = \"success\"\n"),
+            8,
+            "client.expect",
+            "exit:STATUS",
+        ),
+        (
+            &format!("{good}arguments = [\"a\",\n\"b\\u0000\"]\n"),
+            9,
+            "client.arguments",
+            "NUL",
+        ),
+        (&format!("{good}color = 1\n"), 8, "", "color"),
+        (
+            &format!("{good}data = \"nothing\"\n"),
+            8,
+            "client.data",
+            "nothing",
+        ),
+        (
+            &format!("{good}data = \"blob\"\ntrace = \"good.trace\"\n"),
+            9,
+            "client.trace",
+            "already",
+        ),
+        (
+            &format!("{good}trace = \"bad.trace\"\n"),
+            8,
+            "client.trace",
+            "bad.trace:2: id 2",
+        ),
+        (
+            &format!("{good}[[client]]\n{good}"),
+            9,
+            "client.name",
+            "two clients `c`",
+        ),
+    ] {
+        let (found_line, found_field, found_reason) = refusal(fields);
+        assert_eq!(
+            (found_line, found_field),
+            (line, field),
+            "{fields}: {found_reason}"
+        );
+        assert!(found_reason.contains(reason), "{fields}: {found_reason}");
+    }
+}
+
+#[test]
+fn broken_programs_are_named_with_their_line() {
+    let error = read(&format!("{PROGRAM}{PROGRAM}")).unwrap_err();
+    assert_eq!((error.line, error.field), (5, "program.name"));
+    let error = read("[[program]]\nname = \"x\"\nelf = \"two words\"\n").unwrap_err();
+    assert_eq!((error.line, error.field), (3, "program.elf"));
+}
+
+#[test]
+fn a_system_without_clients_is_refused() {
+    let error = read(PROGRAM).unwrap_err();
+    assert_eq!(error.field, "client");
+}
+
+#[test]
+fn what_is_no_toml_is_refused_by_line() {
+    let error = read("[run]\nmemory = \n").unwrap_err();
+    assert_eq!(error.line, 2);
+    assert!(error.to_string().starts_with("system.toml:2: "), "{error}");
+    assert_eq!(read("[run]\ntimeout = 0\n[[client]]").unwrap_err().line, 3);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = load(Path::new("/no/such/system.toml")).unwrap_err();
+    assert!(
+        error.to_string().starts_with("/no/such/system.toml"),
+        "{error}"
+    );
+}

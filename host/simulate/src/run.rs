@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! `simulate run`.
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+
+use crate::Status;
+use crate::cli::RunArguments;
+use crate::console::{BAD, Console, DIM, GOOD, Step};
+use crate::manifest::{self, Manifest};
+use crate::process::is_interrupted;
+use crate::project::Project;
+use crate::report;
+use crate::serial::Record;
+use crate::system::{Bench, Prepared, Run};
+use crate::table;
+use crate::trace;
+use crate::verdict::MachineEnd;
+
+/// Clients take turns with these.
+const CLIENT_COLOURS: [AnsiColor; 6] = [
+    AnsiColor::Cyan,
+    AnsiColor::Magenta,
+    AnsiColor::Yellow,
+    AnsiColor::Blue,
+    AnsiColor::BrightCyan,
+    AnsiColor::BrightMagenta,
+];
+
+/// Runs a system and shows what it does.
+///
+/// # Errors
+///
+/// For everything that keeps the system from being started.
+pub fn run(project: &Project, arguments: &RunArguments) -> Result<Status> {
+    let console = Console::new(arguments.machine.quiet);
+    let manifest = match (&arguments.trace, &arguments.system) {
+        (Some(trace), _) => trace::system(trace)?,
+        (None, Some(system)) => manifest::load(system)?,
+        (None, None) => {
+            manifest::load(&project.shown(&project.root().join("clients/system.toml")))?
+        }
+    };
+    let mut bench = Bench::new(project, console, &arguments.machine)?;
+    bench.build(&[&manifest])?;
+    let prepared = bench.prepare(&manifest, arguments.gdb)?;
+    if is_interrupted() {
+        return Ok(Status::Interrupted);
+    }
+    if arguments.gdb {
+        explain_gdb(&prepared, &bench);
+    }
+    if !console.is_quiet() {
+        anstream::println!("kernel: {}", bench.kernel.shown());
+    }
+    let run = watch(&prepared, console, &manifest)?;
+    show(&manifest, &run);
+    if let Some(file) = &arguments.json {
+        report::write(file, &manifest, &bench.kernel, &run)?;
+    }
+    Ok(status(&run))
+}
+
+fn status(run: &Run) -> Status {
+    match run.end {
+        MachineEnd::Interrupted => Status::Interrupted,
+        MachineEnd::TimedOut(_) => Status::TimedOut,
+        _ if run.failures().next().is_some() => Status::Failed,
+        _ => Status::Passed,
+    }
+}
+
+/// Runs the system and prints its lines as they come.
+fn watch(prepared: &Prepared, console: Console, manifest: &Manifest) -> Result<Run> {
+    let names = manifest.clients.iter().map(|client| client.name.as_str());
+    let width = names.clone().map(str::len).max().unwrap_or_default();
+    let style_of = |name: &str| {
+        let turn = names
+            .clone()
+            .position(|known| known == name)
+            .unwrap_or_default();
+        CLIENT_COLOURS[turn % CLIENT_COLOURS.len()].on_default()
+    };
+    let step = console.transient_step("booting");
+    let mut ended = 0;
+    prepared.run(manifest, |line, record| {
+        if let Record::Ended(_) = record {
+            ended += 1;
+        }
+        step.say(format!(
+            "running: {ended} of {} clients ended",
+            manifest.clients.len()
+        ));
+        if !console.is_quiet() {
+            print(&step, line, record, width, &style_of);
+        }
+    })
+}
+
+/// Records are for the table; everything else is shown.
+fn print(step: &Step, line: &str, record: &Record, width: usize, style_of: &dyn Fn(&str) -> Style) {
+    step.print(|| match record {
+        Record::Client(name, text) => {
+            let style = style_of(name);
+            anstream::println!("{style}{name:>width$} |{style:#} {text}");
+        }
+        Record::Log(text) => anstream::println!("{DIM}{:>width$} |{DIM:#} {text}", "#"),
+        Record::Other(_) | Record::Unknown(_) | Record::Malformed(_) => {
+            anstream::println!("{DIM}{line}{DIM:#}");
+        }
+        Record::Boot(_) | Record::Ended(_) | Record::Books(_) | Record::End(_) => {}
+    });
+}
+
+fn show(manifest: &Manifest, run: &Run) {
+    anstream::print!("\n{}", table::render(manifest, &run.seen, &run.checks));
+    for (name, reason) in run.failures() {
+        anstream::println!("{BAD}FAILED{BAD:#} {name}: {reason}");
+    }
+    if run.failures().next().is_none() {
+        let count = run.checks.len();
+        anstream::println!("{GOOD}passed{GOOD:#} all {count} checks");
+    } else if !run.complaints.is_empty() {
+        anstream::eprintln!("QEMU said: {}", run.complaints);
+    }
+}
+
+fn explain_gdb(prepared: &Prepared, bench: &Bench) {
+    anstream::eprintln!(
+        "QEMU waits for a debugger. In another terminal:\n  \
+         gdb {} -ex 'add-symbol-file {}' -ex 'target remote localhost:1234'\nthen `continue`.",
+        bench.project.shown(prepared.root_task_file()).display(),
+        bench.project.shown(&bench.kernel.elf()).display(),
+    );
+}

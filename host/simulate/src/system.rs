@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! One run of one system, from its manifest to what was seen of it.
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::cli::MachineArguments;
+use crate::console::Console;
+use crate::image;
+use crate::kernel::{self, Kernel};
+use crate::manifest::Manifest;
+use crate::multiboot;
+use crate::programs::{self, Executables};
+use crate::project::Project;
+use crate::qemu::{IMAGE_FILE, KERNEL_FILE, Machine};
+use crate::serial::{self, Record};
+use crate::size::Size;
+use crate::verdict::{Check, MachineEnd, Observation, judge};
+
+const MEMORY_DEFAULT: Size = Size(512 << 20);
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
+
+/// Where systems are run: a kernel, ready for QEMU, and what the command line says of the machine.
+#[derive(Debug)]
+pub struct Bench<'a> {
+    /// The checkout.
+    pub project: &'a Project,
+    /// Where progress is shown.
+    pub console: Console,
+    /// The kernel.
+    pub kernel: Kernel,
+    arguments: &'a MachineArguments,
+    kernel_elf32: Vec<u8>,
+    executables: Executables,
+}
+
+/// A system that is ready to run.
+#[derive(Debug)]
+pub struct Prepared {
+    machine: Machine,
+    arguments: Vec<std::ffi::OsString>,
+    root_task_file: PathBuf,
+    // What QEMU reads; gone when the tool is. Two runs at one time have a folder each.
+    folder: TempDir,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Run {
+    /// What was seen.
+    pub seen: Observation,
+    /// How QEMU ended.
+    pub end: MachineEnd,
+    /// All that had to hold.
+    pub checks: Vec<Check>,
+    /// What QEMU itself said.
+    pub complaints: String,
+}
+
+impl Run {
+    /// What did not hold.
+    pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.checks
+            .iter()
+            .filter_map(|check| Some((check.name.as_str(), check.failure.as_deref()?)))
+    }
+}
+
+impl<'a> Bench<'a> {
+    /// Gets the kernel ready.
+    ///
+    /// # Errors
+    ///
+    /// When there is no kernel to be had, or none that QEMU takes.
+    pub fn new(
+        project: &'a Project,
+        console: Console,
+        arguments: &'a MachineArguments,
+    ) -> Result<Self> {
+        let kernel = kernel::obtain(project, console, arguments.kernel)?;
+        let elf = kernel.elf();
+        let bytes = fs::read(&elf).with_context(|| elf.display().to_string())?;
+        let kernel_elf32 =
+            multiboot::to_elf32(&bytes).with_context(|| elf.display().to_string())?;
+        Ok(Self {
+            project,
+            console,
+            kernel,
+            arguments,
+            kernel_elf32,
+            executables: Executables::new(),
+        })
+    }
+
+    /// Whether runs are repeatable to the byte.
+    pub fn is_repeatable(&self) -> bool {
+        self.arguments.icount
+    }
+
+    /// Builds the programs of these systems.
+    ///
+    /// # Errors
+    ///
+    /// When one of them can't be built.
+    pub fn build(&mut self, manifests: &[&Manifest]) -> Result<()> {
+        let root_task = self.arguments.root_task.as_deref();
+        self.executables = programs::build(
+            self.project,
+            self.console,
+            &self.kernel,
+            manifests,
+            root_task,
+        )?;
+        Ok(())
+    }
+
+    /// Packs a system whose programs were built.
+    ///
+    /// # Errors
+    ///
+    /// When a program is missing or can't be loaded, or the root task is none.
+    pub fn prepare(&self, manifest: &Manifest, gdb: bool) -> Result<Prepared> {
+        let root_task = self.arguments.root_task.as_deref();
+        let programs = programs::load(manifest, &self.executables, root_task)?;
+        let archive = image::archive(manifest, &programs.clients)?;
+        let image = image::attach(&programs.root_task, &archive)
+            .with_context(|| programs.root_task_file.display().to_string())?;
+        let images = self.project.build().join("image");
+        fs::create_dir_all(&images).with_context(|| images.display().to_string())?;
+        let folder = tempfile::tempdir_in(&images)?;
+        fs::write(folder.path().join(KERNEL_FILE), &self.kernel_elf32)?;
+        fs::write(folder.path().join(IMAGE_FILE), &image)?;
+        let machine = Machine {
+            memory: self
+                .arguments
+                .memory
+                .or(manifest.run.memory)
+                .unwrap_or(MEMORY_DEFAULT),
+            icount: self.arguments.icount,
+            gdb,
+            timeout: self
+                .arguments
+                .timeout
+                .or(manifest.run.timeout)
+                .unwrap_or(TIMEOUT_DEFAULT),
+        };
+        let arguments = machine.arguments(&self.kernel)?;
+        let root_task_file = programs.root_task_file;
+        Ok(Prepared {
+            machine,
+            arguments,
+            root_task_file,
+            folder,
+        })
+    }
+}
+
+impl Prepared {
+    /// Runs the system; `watch` sees each line as it comes.
+    ///
+    /// # Errors
+    ///
+    /// If QEMU can't be started.
+    pub fn run(&self, manifest: &Manifest, mut watch: impl FnMut(&str, &Record)) -> Result<Run> {
+        let mut seen = Observation::default();
+        let (end, complaints) = self
+            .machine
+            .run(self.folder.path(), &self.arguments, |line| {
+                let record = serial::parse(line);
+                seen.record(&record);
+                watch(line, &record);
+                seen.has_ended()
+            })?;
+        let checks = judge(manifest, &seen, &end);
+        Ok(Run {
+            seen,
+            end,
+            checks,
+            complaints,
+        })
+    }
+
+    /// Where the root task's symbols are.
+    pub fn root_task_file(&self) -> &Path {
+        &self.root_task_file
+    }
+}

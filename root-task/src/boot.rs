@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! From what the kernel gives to a server that can serve.
+
+use crate::console;
+use crate::cspace::{LEAF_BITS, LEAF_SLOTS, Layout};
+use crate::kernel::Sel4;
+use crate::untypeds::{Piece, TakeError, Untypeds};
+use crate::windows::*;
+use alloc::vec::Vec;
+use kmalloc_server::kernel::{Object, Slot};
+use kmalloc_server::physical::{Chunk, Large, PAGE_BITS, Page, Physical};
+use kmalloc_server::{Server, segment_count, table_bytes};
+use sel4::extension::io_port;
+use sel4::{
+    AbsoluteCPtr, BootInfoPtr, CNodeCapData, CPtr, CapRights, ObjectBlueprint, ObjectBlueprintX64,
+    ObjectBlueprintX86, VmAttributes, cap,
+};
+
+const FRAME_BITS: usize = PAGE_BITS as usize;
+const LARGE_BITS: usize = 21;
+const CHUNK_BITS: usize = 16;
+/// Objects that one retype makes at the most, on every kernel.
+const FAN_OUT_MAX: usize = 256;
+
+/// The server, ready, and how to reach it.
+pub struct Booted {
+    /// The server.
+    pub server: Server<Sel4>,
+    /// The endpoint it receives on.
+    pub endpoint: cap::Endpoint,
+    /// Endpoints between clients, by number.
+    pub links: Vec<AbsoluteCPtr>,
+    /// The right to reply, on kernels where that is an object.
+    pub reply: CPtr,
+    /// Bytes of untyped memory that boot gave.
+    pub total_bytes: u64,
+    /// How many untypeds they were.
+    pub untyped_count: usize,
+}
+
+/// Why boot failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootError {
+    /// Taking memory for the server itself failed.
+    Take(TakeError),
+    /// The kernel refused.
+    Kernel(sel4::Error),
+    /// The kernel refused an operation of the server.
+    Refused(u32),
+}
+
+impl From<TakeError> for BootError {
+    fn from(error: TakeError) -> BootError {
+        BootError::Take(error)
+    }
+}
+
+impl From<sel4::Error> for BootError {
+    fn from(error: sel4::Error) -> BootError {
+        BootError::Kernel(error)
+    }
+}
+
+/// Gets the console going, before anything can fail.
+pub fn start_console(bootinfo: &BootInfoPtr) -> sel4::Result<()> {
+    let control = sel4::init_thread::slot::IO_PORT_CONTROL.cap();
+    let cnode = sel4::init_thread::slot::CNODE.cap();
+    let empty = bootinfo.empty().range();
+    let slot = |index: usize| {
+        cnode.absolute_cptr(CPtr::from_bits((empty.start + index) as sel4::CPtrBits))
+    };
+    let serial = io_port::issue(control, 0x3f8, 0x3ff, &slot(0))?;
+    let exit = io_port::issue(control, 0xf4, 0xf7, &slot(1))?;
+    console::set_ports(serial, exit);
+    Ok(())
+}
+
+/// Slots of the kernel's CNode that [`start_console`] takes.
+const CONSOLE_SLOTS: usize = 2;
+
+/// Builds the server.
+pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
+    let pieces = untyped_pieces(bootinfo);
+    let total_bytes = pieces.iter().map(|piece| 1u64 << piece.size_bits).sum();
+    let untyped_count = pieces.len();
+    let base = pieces.iter().map(|piece| piece.address).min().unwrap_or(0);
+    let end = pieces
+        .iter()
+        .map(|piece| piece.address + (1 << piece.size_bits))
+        .max()
+        .unwrap_or(0);
+    let base = base >> LARGE_BITS << LARGE_BITS;
+    let pages = ((end - base).next_multiple_of(1 << LARGE_BITS) >> FRAME_BITS) as usize;
+    let layout = Layout::new(pages, root_cnode_bits());
+    let ram: Vec<(u64, u64)> = pieces
+        .iter()
+        .map(|piece| (piece.address, piece.address + (1 << piece.size_bits)))
+        .collect();
+    let empty = bootinfo.empty().range();
+    let mut untypeds = Untypeds::new(pieces, empty.start + CONSOLE_SLOTS..empty.end);
+
+    let top = make_cspace(&mut untypeds, &layout, |leaf| {
+        match layout.first_page_of_leaf(leaf) {
+            None => true,
+            Some(first) => {
+                let from = base + ((first as u64) << FRAME_BITS);
+                let to = from + ((LEAF_SLOTS as u64) << FRAME_BITS);
+                ram.iter().any(|(start, end)| *start < to && from < *end)
+            }
+        }
+    })?;
+    let mut maker = Maker {
+        untypeds: &mut untypeds,
+        layout: &layout,
+        top,
+        slots: layout.boot_slots(),
+    };
+    let endpoint = maker.make_endpoint()?;
+    let reply = maker.make_reply()?;
+    let links = maker.make_links()?;
+    maker.map_windows(table_bytes(pages), segment_count(pages))?;
+
+    // SAFETY: it is the kernel's own, and stays mapped.
+    let bootinfo = unsafe { BootInfoPtr::new(bootinfo.ptr()) };
+    let mcs = sel4::extension::thread::SCHED_CONTEXT.is_some();
+    let entry = layout.endpoint_entry() as sel4::CPtrBits;
+    let to_mint = top.absolute_cptr_from_bits_with_depth(entry, layout.top_bits);
+    let mut kernel = Sel4::new(layout, top, to_mint, segment_count(pages), bootinfo);
+    let mut physical = Physical::new(base, end);
+    for piece in untypeds.into_pieces() {
+        add_piece(&mut kernel, &mut physical, piece)?;
+    }
+    let server = Server::new(kernel, physical, mcs);
+    Ok(Booted {
+        server,
+        endpoint,
+        links,
+        reply,
+        total_bytes,
+        untyped_count,
+    })
+}
+
+/// log2 of the slots in the CNode that the kernel gives.
+fn root_cnode_bits() -> usize {
+    sel4::config::consts::ROOT_CNODE_SIZE_BITS
+        .parse()
+        .unwrap_or(12)
+}
+
+fn untyped_pieces(bootinfo: &BootInfoPtr) -> Vec<Piece> {
+    let caps = bootinfo.untyped();
+    bootinfo
+        .untyped_list()
+        .iter()
+        .enumerate()
+        .filter(|(_, untyped)| !untyped.is_device())
+        .map(|(index, untyped)| Piece {
+            cap: caps.index(index).cap(),
+            address: untyped.paddr() as u64,
+            size_bits: untyped.size_bits(),
+        })
+        .collect()
+}
+
+/// Builds the CSpace of two levels and moves the root task into it. Returns the top CNode, without a guard.
+fn make_cspace(
+    untypeds: &mut Untypeds,
+    layout: &Layout,
+    needed: impl Fn(usize) -> bool,
+) -> Result<cap::CNode, BootError> {
+    let root = sel4::init_thread::slot::CNODE.cap();
+    let root_bits = root_cnode_bits();
+    let top_slot = untypeds.take_slot()?;
+    let blueprint = ObjectBlueprint::CNode {
+        size_bits: layout.top_bits,
+    };
+    let piece = untypeds.take(blueprint.physical_size_bits())?;
+    piece
+        .cap
+        .untyped_retype(&blueprint, &root.absolute_cptr_for_self(), top_slot, 1)?;
+    let top: cap::CNode = CPtr::from_bits(top_slot as sel4::CPtrBits).cast();
+    let entry = |index: usize| {
+        top.absolute_cptr_from_bits_with_depth(index as sel4::CPtrBits, layout.top_bits)
+    };
+
+    let guard = CNodeCapData::skip(layout.leaf_guard_bits(root_bits)).into_word();
+    let own = root.absolute_cptr(root.cptr());
+    entry(0).mint(&own, CapRights::all(), guard)?;
+    let blueprint = ObjectBlueprint::CNode {
+        size_bits: LEAF_BITS,
+    };
+    let guard = CNodeCapData::skip(layout.leaf_guard_bits(LEAF_BITS)).into_word();
+    for leaf in layout.leaves().filter(|leaf| needed(*leaf)) {
+        let slot = untypeds.take_slot()?;
+        let piece = untypeds.take(blueprint.physical_size_bits())?;
+        piece
+            .cap
+            .untyped_retype(&blueprint, &root.absolute_cptr_for_self(), slot, 1)?;
+        let made = root.absolute_cptr(CPtr::from_bits(slot as sel4::CPtrBits));
+        entry(leaf).mutate(&made, guard)?;
+    }
+    let guard = CNodeCapData::skip_high_bits(layout.depth());
+    let tcb = sel4::init_thread::slot::TCB.cap();
+    let vspace = sel4::init_thread::slot::VSPACE.cap();
+    tcb.tcb_set_space(CPtr::from_bits(0), top, guard, vspace)?;
+    Ok(top)
+}
+
+/// Makes what the server has for itself.
+struct Maker<'a> {
+    untypeds: &'a mut Untypeds,
+    layout: &'a Layout,
+    top: cap::CNode,
+    slots: core::ops::Range<usize>,
+}
+
+impl Maker<'_> {
+    /// Makes `count` objects in the next slots; the number of the first.
+    fn make(&mut self, blueprint: ObjectBlueprint, count: usize) -> Result<usize, BootError> {
+        let first = self.slots.start;
+        self.slots.start += count;
+        if self.slots.start > self.slots.end {
+            return Err(BootError::Take(TakeError::NoSlot));
+        }
+        let mut made = 0;
+        while made < count {
+            let batch = (count - made).min(FAN_OUT_MAX);
+            // The largest power of two of objects, so that nothing of the untyped is left over.
+            let batch = 1 << batch.ilog2();
+            let size_bits = blueprint.physical_size_bits() + (batch as usize).ilog2() as usize;
+            let piece = self.untypeds.take(size_bits)?;
+            let (leaf, slot) = Layout::leaf_of(first + made);
+            let cnode = self
+                .top
+                .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
+            piece.cap.untyped_retype(&blueprint, &cnode, slot, batch)?;
+            made += batch;
+        }
+        Ok(first)
+    }
+
+    fn cptr(&self, number: usize) -> CPtr {
+        CPtr::from_bits(self.layout.address_of(number))
+    }
+
+    fn path(&self, number: usize) -> AbsoluteCPtr {
+        self.top
+            .absolute_cptr_from_bits_with_depth(self.layout.address_of(number), self.layout.depth())
+    }
+
+    /// The server's endpoint, in an entry of the top CNode: the kernel finds it in one step.
+    fn make_endpoint(&mut self) -> Result<cap::Endpoint, BootError> {
+        let number = self.make(ObjectBlueprint::Endpoint, 1)?;
+        let entry = self.layout.endpoint_entry();
+        let place = self
+            .top
+            .absolute_cptr_from_bits_with_depth(entry as sel4::CPtrBits, self.layout.top_bits);
+        place.move_(&self.path(number))?;
+        Ok(CPtr::from_bits(self.layout.address_of_top(entry)).cast())
+    }
+
+    /// Endpoints for clients to call each other.
+    fn make_links(&mut self) -> Result<Vec<AbsoluteCPtr>, BootError> {
+        let count = usize::from(kmalloc_manifest::ENDPOINTS_MAX);
+        let first = self.make(ObjectBlueprint::Endpoint, count)?;
+        Ok((first..first + count)
+            .map(|number| self.path(number))
+            .collect())
+    }
+
+    fn make_reply(&mut self) -> Result<CPtr, BootError> {
+        match sel4::extension::thread::REPLY {
+            Some(blueprint) => {
+                let number = self.make(blueprint, 1)?;
+                Ok(self.cptr(number))
+            }
+            None => Ok(CPtr::from_bits(0)),
+        }
+    }
+
+    /// Maps the heap, and page tables for the ledgers and the scratch page.
+    fn map_windows(&mut self, heap_bytes: usize, segments: usize) -> Result<(), BootError> {
+        let vspace = sel4::init_thread::slot::VSPACE.cap();
+        let how = VmAttributes::default();
+        let pdpt = ObjectBlueprint::Arch(ObjectBlueprintX86::SeL4Arch(ObjectBlueprintX64::PDPT));
+        let pdpt = self.make(pdpt, 1)?;
+        self.cptr(pdpt)
+            .cast::<sel4::cap_type::PDPT>()
+            .pdpt_map(vspace, HEAP_WINDOW, how)?;
+
+        self.map_directories(HEAP_WINDOW, heap_bytes)?;
+        let larges = heap_bytes.div_ceil(1 << LARGE_BITS);
+        let first = self.make(ObjectBlueprint::Arch(ObjectBlueprintX86::LargePage), larges)?;
+        for index in 0..larges {
+            let frame: cap::LargePage = self.cptr(first + index).cast();
+            frame.frame_map(
+                vspace,
+                HEAP_WINDOW + (index << LARGE_BITS),
+                CapRights::read_write(),
+                how,
+            )?;
+        }
+        // SAFETY: mapped just now, zeroed by the kernel, and in nobody else's hands.
+        unsafe { crate::boot_heap::extend(HEAP_WINDOW, HEAP_WINDOW + (larges << LARGE_BITS)) };
+
+        self.map_directories(LEDGER_WINDOW, segments * LEDGER_BYTES)?;
+        self.map_page_tables(LEDGER_WINDOW, segments * LEDGER_BYTES)?;
+        self.map_directories(SCRATCH_WINDOW, 1)?;
+        self.map_page_tables(SCRATCH_WINDOW, 1)
+    }
+
+    fn map_directories(&mut self, start: usize, bytes: usize) -> Result<(), BootError> {
+        let count = bytes.div_ceil(PAGE_DIRECTORY_BYTES);
+        let first = self.make(
+            ObjectBlueprint::Arch(ObjectBlueprintX86::PageDirectory),
+            count,
+        )?;
+        for index in 0..count {
+            let table: cap::PageDirectory = self.cptr(first + index).cast();
+            let vspace = sel4::init_thread::slot::VSPACE.cap();
+            table.page_directory_map(
+                vspace,
+                start + index * PAGE_DIRECTORY_BYTES,
+                VmAttributes::default(),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn map_page_tables(&mut self, start: usize, bytes: usize) -> Result<(), BootError> {
+        let count = bytes.div_ceil(PAGE_TABLE_BYTES);
+        let first = self.make(ObjectBlueprint::Arch(ObjectBlueprintX86::PageTable), count)?;
+        for index in 0..count {
+            let table: cap::PageTable = self.cptr(first + index).cast();
+            let vspace = sel4::init_thread::slot::VSPACE.cap();
+            table.page_table_map(
+                vspace,
+                start + index * PAGE_TABLE_BYTES,
+                VmAttributes::default(),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Hands an untyped over to the books, cut into large pages, chunks or frames. The kernel zeroes all of it here, so
+/// that no client ever waits for that.
+fn add_piece(kernel: &mut Sel4, physical: &mut Physical, piece: Piece) -> Result<(), BootError> {
+    let Some(page) = physical.page_at(piece.address) else {
+        return Ok(());
+    };
+    let (object, unit_bits) = match piece.size_bits {
+        LARGE_BITS.. => (Object::Untyped(LARGE_BITS as u32), LARGE_BITS),
+        CHUNK_BITS.. => (Object::Untyped(CHUNK_BITS as u32), CHUNK_BITS),
+        FRAME_BITS.. => (Object::Frame, FRAME_BITS),
+        // Less than a page stays with the server.
+        _ => return Ok(()),
+    };
+    let units = 1usize << (piece.size_bits - unit_bits);
+    let first = page.index() >> (unit_bits - FRAME_BITS);
+    let mut done = 0;
+    while done < units {
+        let unit = (first + done) as u32;
+        let batch = (units - done).min(FAN_OUT_MAX);
+        let slot = match unit_bits {
+            LARGE_BITS => Slot::Large(Large(unit)),
+            CHUNK_BITS => Slot::Chunk(Chunk(unit)),
+            _ => Slot::Page(Page(unit)),
+        };
+        // A row of slots may reach into the next CNode.
+        let room = LEAF_SLOTS - kernel.slot_number(slot) % LEAF_SLOTS;
+        let batch = batch.min(room);
+        kernel
+            .retype_from(piece.cap, object, slot, batch)
+            .map_err(|refused| BootError::Refused(refused.code))?;
+        for unit in unit..unit + batch as u32 {
+            match unit_bits {
+                LARGE_BITS => physical.add_large(Large(unit)),
+                CHUNK_BITS => physical.add_chunk(Chunk(unit)),
+                _ => physical.add_page(Page(unit)),
+            }
+        }
+        done += batch;
+    }
+    Ok(())
+}

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The server's [`Kernel`] on seL4: every operation is one invocation on a slot known by arithmetic.
+
+use crate::cspace::Layout;
+use crate::thread;
+use crate::windows::{LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
+use alloc::vec;
+use alloc::vec::Vec;
+use kmalloc_bucket::ledger::Entry;
+use kmalloc_bucket::size_class::PAGE_SIZE;
+use kmalloc_protocol::Cache;
+use kmalloc_server::kernel::{
+    ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadStart,
+};
+use kmalloc_server::physical::Page;
+use kmalloc_server::segments::{LEDGER_ENTRIES, LEDGER_FRAMES};
+use sel4::{
+    AbsoluteCPtr, BootInfoPtr, CPtr, CapRights, ObjectBlueprint, ObjectBlueprintX64,
+    ObjectBlueprintX86, cap,
+};
+
+/// log2 of the slots of a client's CNode.
+pub const CLIENT_CNODE_BITS: usize = 6;
+
+/// seL4, as the server uses it.
+pub struct Sel4 {
+    layout: Layout,
+    /// The top CNode, without a guard.
+    top: cap::CNode,
+    /// The endpoint that the server receives on.
+    pub(crate) endpoint: AbsoluteCPtr,
+    /// How many frames the ledger of each segment has.
+    ledger_frames: Vec<u8>,
+    /// Has what gives threads time, on kernels that ask for it.
+    pub(crate) bootinfo: BootInfoPtr,
+}
+
+impl Sel4 {
+    /// The kernel, with all CNodes of `layout` in place.
+    pub fn new(
+        layout: Layout,
+        top: cap::CNode,
+        endpoint: AbsoluteCPtr,
+        segments: usize,
+        bootinfo: BootInfoPtr,
+    ) -> Sel4 {
+        Sel4 {
+            layout,
+            top,
+            endpoint,
+            ledger_frames: vec![0; segments],
+            bootinfo,
+        }
+    }
+
+    /// The address of a slot.
+    #[inline]
+    pub(crate) fn cptr(&self, slot: Slot) -> CPtr {
+        CPtr::from_bits(self.layout.address_of(self.layout.number(slot)))
+    }
+
+    /// The number of a slot in the row of all slots.
+    pub(crate) fn slot_number(&self, slot: Slot) -> usize {
+        self.layout.number(slot)
+    }
+
+    /// Makes objects of an untyped that has no slot of its own in the row.
+    pub(crate) fn retype_from(
+        &mut self,
+        untyped: cap::Untyped,
+        object: Object,
+        first: Slot,
+        count: usize,
+    ) -> Result<(), Refused> {
+        let (leaf, slot) = Layout::leaf_of(self.layout.number(first));
+        let cnode = self
+            .top
+            .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
+        untyped
+            .untyped_retype(&blueprint(object), &cnode, slot, count)
+            .map_err(refused)
+    }
+
+    /// The path of a slot.
+    pub(crate) fn path(&self, slot: Slot) -> AbsoluteCPtr {
+        let address = self.layout.address_of(self.layout.number(slot));
+        self.top
+            .absolute_cptr_from_bits_with_depth(address, self.layout.depth())
+    }
+
+    /// An address space.
+    pub(crate) fn vspace(&self, page: Page) -> cap::VSpace {
+        self.cptr(Slot::Page(page)).cast()
+    }
+
+    /// A frame of 4 KiB.
+    pub(crate) fn frame(&self, page: Page) -> cap::Granule {
+        self.cptr(Slot::Page(page)).cast()
+    }
+
+    /// Signals a client's notification.
+    pub(crate) fn signal(&mut self, client: ClientIndex) {
+        let notification: cap::Notification = self
+            .cptr(Slot::Client(client, ClientObject::Notification))
+            .cast();
+        notification.signal();
+    }
+
+    /// Maps a frame into the scratch window while `work` runs over its bytes.
+    fn with_frame(
+        &mut self,
+        page: Page,
+        work: impl FnOnce(&mut [u8; PAGE_SIZE]),
+    ) -> Result<(), Refused> {
+        let frame = self.frame(page);
+        let here = sel4::init_thread::slot::VSPACE.cap();
+        frame
+            .frame_map(
+                here,
+                SCRATCH_WINDOW,
+                CapRights::read_write(),
+                sel4::VmAttributes::default(),
+            )
+            .map_err(refused)?;
+        // SAFETY: the frame was mapped there just now, writable; nothing else is ever at that address, and the frame is
+        // mapped nowhere else, so nobody else writes to it.
+        work(unsafe {
+            &mut *core::ptr::with_exposed_provenance_mut::<[u8; PAGE_SIZE]>(SCRATCH_WINDOW)
+        });
+        frame.frame_unmap().map_err(refused)
+    }
+}
+
+/// The kernel's refusal, by number.
+pub fn refused(error: sel4::Error) -> Refused {
+    Refused {
+        code: error.into_sys() as u32,
+    }
+}
+
+/// What the kernel calls an object.
+pub fn blueprint(object: Object) -> ObjectBlueprint {
+    match object {
+        Object::Untyped(size_bits) => ObjectBlueprint::Untyped {
+            size_bits: size_bits as usize,
+        },
+        Object::Frame => ObjectBlueprint::Arch(ObjectBlueprintX86::_4k),
+        Object::LargeFrame => ObjectBlueprint::Arch(ObjectBlueprintX86::LargePage),
+        Object::Table(Table::PageTable) => ObjectBlueprint::Arch(ObjectBlueprintX86::PageTable),
+        Object::Table(Table::PageDirectory) => {
+            ObjectBlueprint::Arch(ObjectBlueprintX86::PageDirectory)
+        }
+        Object::Table(Table::Pdpt) => {
+            ObjectBlueprint::Arch(ObjectBlueprintX86::SeL4Arch(ObjectBlueprintX64::PDPT))
+        }
+        Object::Table(Table::VSpace) => {
+            ObjectBlueprint::Arch(ObjectBlueprintX86::SeL4Arch(ObjectBlueprintX64::PML4))
+        }
+        Object::Client(ClientObject::Tcb) => ObjectBlueprint::Tcb,
+        Object::Client(ClientObject::CNode) => ObjectBlueprint::CNode {
+            size_bits: CLIENT_CNODE_BITS,
+        },
+        Object::Client(ClientObject::Notification) => ObjectBlueprint::Notification,
+        Object::Client(ClientObject::Reply) => {
+            sel4::extension::thread::REPLY.unwrap_or(ObjectBlueprint::Endpoint)
+        }
+        // Asked for only where the kernel has scheduling contexts; a fault endpoint is minted and never made.
+        Object::Client(ClientObject::SchedContext | ClientObject::FaultEndpoint) => {
+            sel4::extension::thread::SCHED_CONTEXT.unwrap_or(ObjectBlueprint::Endpoint)
+        }
+    }
+}
+
+/// The kernel's name for a cache mode. On x86 devices see the caches, so streaming memory is cached like any other.
+fn attributes(cache: Cache) -> sel4::VmAttributes {
+    match cache {
+        Cache::Coherent | Cache::Streaming => sel4::VmAttributes::DEFAULT,
+        Cache::WriteCombining => sel4::extension::paging::WRITE_COMBINING,
+        Cache::Uncached => sel4::VmAttributes::CACHE_DISABLED,
+    }
+}
+
+impl Kernel for Sel4 {
+    fn retype(
+        &mut self,
+        untyped: Slot,
+        object: Object,
+        first: Slot,
+        count: usize,
+    ) -> Result<(), Refused> {
+        let untyped = self.cptr(untyped).cast();
+        self.retype_from(untyped, object, first, count)
+    }
+
+    fn size_bits(&self, object: Object) -> u32 {
+        blueprint(object).physical_size_bits() as u32
+    }
+
+    fn delete(&mut self, slot: Slot) -> Result<(), Refused> {
+        self.path(slot).delete().map_err(refused)
+    }
+
+    fn revoke(&mut self, slot: Slot) -> Result<(), Refused> {
+        self.path(slot).revoke().map_err(refused)
+    }
+
+    fn map_page(
+        &mut self,
+        frame: Slot,
+        vspace: Page,
+        address: usize,
+        how: Mapping,
+    ) -> Result<(), Refused> {
+        let rights = if how.writable {
+            CapRights::read_write()
+        } else {
+            CapRights::read_only()
+        };
+        let frame: cap::UnspecifiedPage = self.cptr(frame).cast();
+        frame
+            .frame_map(self.vspace(vspace), address, rights, attributes(how.cache))
+            .map_err(refused)
+    }
+
+    fn unmap_page(&mut self, frame: Slot) -> Result<(), Refused> {
+        let frame: cap::UnspecifiedPage = self.cptr(frame).cast();
+        frame.frame_unmap().map_err(refused)
+    }
+
+    fn map_table(
+        &mut self,
+        table: Page,
+        level: Table,
+        vspace: Page,
+        address: usize,
+    ) -> Result<(), Refused> {
+        let (table, vspace) = (self.cptr(Slot::Page(table)), self.vspace(vspace));
+        let how = sel4::VmAttributes::default();
+        match level {
+            Table::PageTable => table
+                .cast::<sel4::cap_type::PageTable>()
+                .page_table_map(vspace, address, how),
+            Table::PageDirectory => table
+                .cast::<sel4::cap_type::PageDirectory>()
+                .page_directory_map(vspace, address, how),
+            Table::Pdpt => table
+                .cast::<sel4::cap_type::PDPT>()
+                .pdpt_map(vspace, address, how),
+            Table::VSpace => Err(sel4::Error::InvalidArgument),
+        }
+        .map_err(refused)
+    }
+
+    fn unmap_page_table(&mut self, table: Page) -> Result<(), Refused> {
+        let table: cap::PageTable = self.cptr(Slot::Page(table)).cast();
+        table.page_table_unmap().map_err(refused)
+    }
+
+    fn assign_asid(&mut self, vspace: Page) -> Result<(), Refused> {
+        let pool = sel4::init_thread::slot::ASID_POOL.cap();
+        pool.asid_pool_assign(self.vspace(vspace)).map_err(refused)
+    }
+
+    fn scrub(&mut self, frame: Page) -> Result<(), Refused> {
+        self.with_frame(frame, |bytes| bytes.fill(0))
+    }
+
+    fn write_page(&mut self, frame: Page, offset: usize, data: &[u8]) -> Result<(), Refused> {
+        self.with_frame(frame, |bytes| {
+            if let Some(place) = bytes.get_mut(offset..offset + data.len()) {
+                place.copy_from_slice(data);
+            }
+        })
+    }
+
+    fn push_ledger(&mut self, segment: u32, frame: Page) -> Result<(), Refused> {
+        let out_of_range = Refused {
+            code: sel4::Error::RangeError.into_sys() as u32,
+        };
+        let granule = self.frame(frame);
+        let count = self
+            .ledger_frames
+            .get_mut(segment as usize)
+            .ok_or(out_of_range)?;
+        if usize::from(*count) == LEDGER_FRAMES {
+            return Err(out_of_range);
+        }
+        let address =
+            LEDGER_WINDOW + segment as usize * LEDGER_BYTES + usize::from(*count) * PAGE_SIZE;
+        let here = sel4::init_thread::slot::VSPACE.cap();
+        granule
+            .frame_map(
+                here,
+                address,
+                CapRights::read_write(),
+                sel4::VmAttributes::default(),
+            )
+            .map_err(refused)?;
+        *count += 1;
+        Ok(())
+    }
+
+    fn pop_ledger(&mut self, segment: u32, frame: Page) -> Result<(), Refused> {
+        let granule = self.frame(frame);
+        if let Some(count) = self.ledger_frames.get_mut(segment as usize) {
+            *count = count.saturating_sub(1);
+        }
+        granule.frame_unmap().map_err(refused)
+    }
+
+    #[inline(always)]
+    fn ledger(&mut self, segment: u32) -> &mut [Entry] {
+        let Some(frames) = self.ledger_frames.get(segment as usize) else {
+            return &mut [];
+        };
+        let entries = usize::from(*frames) * LEDGER_ENTRIES;
+        let address = LEDGER_WINDOW + segment as usize * LEDGER_BYTES;
+        // SAFETY: `frames` frames are mapped there, by `push_ledger`, and no others are counted. They were zero, which is
+        // a valid entry, and nobody else has them mapped. The borrow of `self` keeps the slice the only one.
+        unsafe {
+            core::slice::from_raw_parts_mut(
+                core::ptr::with_exposed_provenance_mut(address),
+                entries,
+            )
+        }
+    }
+
+    fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused> {
+        thread::start(self, start).map_err(refused)
+    }
+
+    fn stop_thread(&mut self, client: ClientIndex) -> Result<(), Refused> {
+        thread::stop(self, client).map_err(refused)
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The memory server: seL4's root task.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod boot;
+mod boot_heap;
+#[macro_use]
+mod console;
+mod cspace;
+mod elf;
+mod kernel;
+mod report;
+mod serve;
+mod system;
+mod thread;
+mod untypeds;
+mod windows;
+
+use kmalloc_manifest::System;
+use sel4_root_task::root_task;
+use system::Names;
+
+/// What QEMU's exit status is made of.
+mod exit_code {
+    /// All clients ended and the books balance.
+    pub const DONE: u8 = 0;
+    /// The server could not start, or its books don't balance.
+    pub const FAILED: u8 = 1;
+}
+
+#[root_task]
+fn main(bootinfo: &sel4::BootInfoPtr) -> ! {
+    // Without a console there is nobody to tell.
+    let _ = boot::start_console(bootinfo);
+    sel4_root_task::extension::set_put_char(console::put_char);
+    sel4_root_task::extension::set_trap(|| console::leave(exit_code::FAILED));
+    let passed = run(bootinfo);
+    print_line!("@end passed={passed}");
+    console::leave(if passed {
+        exit_code::DONE
+    } else {
+        exit_code::FAILED
+    })
+}
+
+/// The kernel's variant, by the two options that people choose it by.
+fn variant() -> &'static str {
+    use sel4::config::consts::{DEBUG_BUILD, KERNEL_MCS};
+    match (KERNEL_MCS, DEBUG_BUILD) {
+        (false, false) => "release",
+        (false, true) => "debug",
+        (true, false) => "mcs-release",
+        (true, true) => "mcs-debug",
+    }
+}
+
+/// Boots, serves, and closes the books; whether all went well.
+fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
+    let system = match System::decode(system::archive()) {
+        Ok(system) => system,
+        Err(error) => {
+            print_line!("# the system archive can't be read: {error}");
+            return false;
+        }
+    };
+    let mut booted = match boot::boot(bootinfo) {
+        Ok(booted) => booted,
+        Err(error) => {
+            print_line!("# boot failed: {error:?}");
+            return false;
+        }
+    };
+    let version = sel4::extension::KERNEL_VERSION;
+    let variant = variant();
+    let (total, untypeds) = (booted.total_bytes, booted.untyped_count);
+    print_line!("@boot kernel={version} variant={variant} memory={total} untypeds={untypeds}");
+    let mut names = Names::new();
+    for client in system.clients().filter(|client| client.start) {
+        match system::start(&mut booted.server, &system, &client) {
+            Ok(index) => {
+                let program = system
+                    .program(client.program)
+                    .map_or("", |program| program.name);
+                let link = |number: Option<u8>| booted.links.get(usize::from(number?));
+                let (serves, calls) = (link(client.serves), link(client.calls));
+                if let Err(error) =
+                    thread::connect(booted.server.kernel_mut(), index, serves, calls)
+                {
+                    print_line!("# client {} can't be connected: {error}", client.name);
+                    return false;
+                }
+                names.begin(index, client.name, program, client.service);
+            }
+            Err(error) => {
+                let limit = client.memory_limit_bytes;
+                print_line!(
+                    "# client {} (memory_limit {limit}) can't start: {error}",
+                    client.name
+                );
+                return false;
+            }
+        }
+    }
+    boot_heap::seal();
+    // Equal priorities are what the kernel's fast path asks for; until here no client could run.
+    let own = sel4::init_thread::slot::TCB.cap();
+    if let Err(error) = own.tcb_set_priority(own, kmalloc_manifest::PRIORITY_DEFAULT.into()) {
+        print_line!("# the server can't have the clients' priority: {error}");
+        return false;
+    }
+    let server_bytes = total - booted.server.books().total;
+    let server = serve::Desk::new(booted, names).serve();
+    let books = server.books();
+    report::books(books, server_bytes);
+    books.balance()
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Records on the console, one a line, for the host tool to read. What a client prints is escaped and prefixed, so that
+//! no client can write one.
+
+use crate::console::Console;
+use core::fmt::{self, Write};
+use kmalloc_manifest::{FaultKind, Outcome};
+use kmalloc_server::Books;
+use kmalloc_server::client::{End, FaultKind as Kind, Obituary};
+use kmalloc_server::kernel::ClientIndex;
+
+/// The end of a client, as the host tool reads it.
+pub fn outcome_of(end: End) -> Outcome {
+    match end {
+        End::Exit { status } => Outcome::Exit(status as i32),
+        End::Killed => Outcome::Killed,
+        End::Fault(fault) => Outcome::Fault {
+            kind: match fault.kind {
+                Kind::Vm => FaultKind::VirtualMemory,
+                Kind::Capability => FaultKind::Capability,
+                Kind::UnknownSyscall => FaultKind::UnknownSyscall,
+                Kind::Exception => FaultKind::UserException,
+                Kind::Timeout => FaultKind::Timeout,
+                Kind::Unknown => FaultKind::Unknown,
+            },
+            address: fault.address,
+            instruction: fault.instruction,
+        },
+    }
+}
+
+/// A client's record.
+pub fn client(name: &str, program: &str, outcome: Outcome, obituary: &Obituary) {
+    let Obituary {
+        calls,
+        peak_bytes,
+        held_bytes,
+        ..
+    } = obituary;
+    print_line!(
+        "@client name={name} program={program} result={outcome} calls={calls} peak={peak_bytes} held={held_bytes}"
+    );
+}
+
+/// The record of the books; `server` are the bytes that the server has for itself.
+pub fn books(books: Books, server: u64) {
+    let Books {
+        free,
+        committed,
+        total,
+    } = books;
+    let balanced = books.balance();
+    let total = total + server;
+    print_line!(
+        "@books free={free} committed={committed} server={server} total={total} balanced={balanced}"
+    );
+}
+
+/// Lines that clients print, each with its client's name before it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lines {
+    /// Whose line is not ended yet.
+    open: Option<ClientIndex>,
+}
+
+impl Lines {
+    /// Prints a piece of a client's text. A line that is not ended stays open for the client's next piece.
+    pub fn print(&mut self, client: ClientIndex, name: &str, text: &str) {
+        for piece in text.split_inclusive('\n') {
+            if self.open != Some(client) {
+                self.close();
+                let _ = write!(Console, "{name}| ");
+            }
+            let line = piece.strip_suffix('\n');
+            let _ = write!(Console, "{}", Escaped(line.unwrap_or(piece)));
+            self.open = Some(client);
+            if line.is_some() {
+                self.close();
+            }
+        }
+    }
+
+    /// Ends a line that is open.
+    pub fn close(&mut self) {
+        if self.open.take().is_some() {
+            let _ = Console.write_str("\n");
+        }
+    }
+}
+
+/// Text without control characters.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|character| match character {
+            '\t' => f.write_char(character),
+            _ if character.is_control() => write!(f, "{}", character.escape_default()),
+            _ => f.write_char(character),
+        })
+    }
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The IPC loop.
+
+use crate::boot::Booted;
+use crate::kernel::Sel4;
+use crate::report::{self, Lines};
+use crate::system::Names;
+use kmalloc_protocol::message::{
+    BYTES_MAX, SHORT_BYTES, SHORT_WORDS, bytes_of, encode_long, encode_short,
+};
+use kmalloc_protocol::{LABEL, Reply, Response};
+use kmalloc_server::client::{Badge, Fault, FaultKind};
+use kmalloc_server::{Outcome, Server};
+use sel4::{MessageInfo, MessageInfoBuilder, RecvWithMRs, Word, cap};
+
+/// What goes out.
+struct Answer {
+    info: MessageInfo,
+    words: [Word; SHORT_WORDS],
+}
+
+/// The server at its endpoint.
+pub struct Desk<'a> {
+    server: Server<Sel4>,
+    endpoint: cap::Endpoint,
+    reply: sel4::CPtr,
+    names: Names<'a>,
+    lines: Lines,
+}
+
+impl<'a> Desk<'a> {
+    /// The server that boot built, with the clients of `names` alive.
+    pub fn new(booted: Booted, names: Names<'a>) -> Desk<'a> {
+        let Booted {
+            server,
+            endpoint,
+            reply,
+            ..
+        } = booted;
+        Desk {
+            server,
+            endpoint,
+            reply,
+            names,
+            lines: Lines::default(),
+        }
+    }
+
+    /// Serves until no client is left; the server is given back.
+    pub fn serve(mut self) -> Server<Sel4> {
+        let authority = || sel4::extension::thread::reply_authority(self.reply);
+        let mut received = self.endpoint.recv_with_mrs(authority());
+        loop {
+            match self.answer(&received) {
+                Some(answer) => {
+                    let authority = sel4::extension::thread::reply_authority(self.reply);
+                    received =
+                        self.endpoint
+                            .reply_recv_with_mrs(answer.info, answer.words, authority);
+                }
+                None if !self.names.is_working() && self.close() => return self.server,
+                None => {
+                    let authority = sel4::extension::thread::reply_authority(self.reply);
+                    received = self.endpoint.recv_with_mrs(authority);
+                }
+            }
+        }
+    }
+
+    /// Tells the services that nobody is left to serve; true when they have ended too.
+    fn close(&mut self) -> bool {
+        let mut closed = true;
+        for client in self.names.services() {
+            closed = false;
+            self.server.kernel_mut().signal(client);
+        }
+        closed
+    }
+
+    /// What to answer to a message; `None` where nobody waits.
+    #[inline(always)]
+    fn answer(&mut self, received: &RecvWithMRs) -> Option<Answer> {
+        let length = received.info.length();
+        let caps = received.info.extra_caps() + received.info.caps_unwrapped() != 0;
+        if length <= SHORT_WORDS && !Badge::unpack(received.badge).fault {
+            let bytes = bytes_of(&received.msg);
+            let message = bytes.get(..length * 8).unwrap_or(&bytes);
+            let outcome = self
+                .server
+                .handle(received.badge, received.info.label(), caps, message);
+            if let Outcome::Respond(response) = &outcome
+                && let Some(short) = encode_short(response)
+            {
+                let info = MessageInfoBuilder::default()
+                    .label(LABEL)
+                    .length(short.length)
+                    .build();
+                return Some(Answer {
+                    info,
+                    words: short.words,
+                });
+            }
+            return finish(&mut self.names, &mut self.lines, outcome);
+        }
+        self.answer_long(received, caps)
+    }
+
+    /// Faults, and messages that do not fit the registers.
+    #[cold]
+    #[inline(never)]
+    fn answer_long(&mut self, received: &RecvWithMRs, caps: bool) -> Option<Answer> {
+        let mut bytes = [0; BYTES_MAX];
+        let length = (received.info.length() * 8).min(BYTES_MAX);
+        let fault = sel4::with_ipc_buffer_mut(|buffer| {
+            for (place, word) in buffer.msg_regs_mut().iter_mut().zip(received.msg) {
+                *place = word;
+            }
+            bytes.copy_from_slice(
+                buffer
+                    .msg_bytes()
+                    .get(..BYTES_MAX)
+                    .unwrap_or(&[0; BYTES_MAX]),
+            );
+            sel4::Fault::new(buffer, &received.info)
+        });
+        let outcome = if Badge::unpack(received.badge).fault {
+            self.server.fault(received.badge, describe(&fault))
+        } else {
+            let message = bytes.get(..length).unwrap_or(&bytes);
+            self.server
+                .handle(received.badge, received.info.label(), caps, message)
+        };
+        finish(&mut self.names, &mut self.lines, outcome)
+    }
+}
+
+/// Prints what is to be printed; what to answer.
+#[cold]
+#[inline(never)]
+fn finish(names: &mut Names<'_>, lines: &mut Lines, outcome: Outcome<'_>) -> Option<Answer> {
+    let response = match outcome {
+        Outcome::Respond(response) => response,
+        Outcome::Print { client, text } => {
+            lines.print(client, names.name(client), text);
+            Ok(Reply::Done)
+        }
+        Outcome::Ended { client, obituary } => {
+            lines.close();
+            let name = names.end(client);
+            report::client(
+                name.name,
+                name.program,
+                report::outcome_of(obituary.end),
+                &obituary,
+            );
+            return None;
+        }
+        Outcome::Ignore => return None,
+    };
+    Some(encode(&response))
+}
+
+fn encode(response: &Response) -> Answer {
+    let mut bytes = [0; BYTES_MAX];
+    // Every response fits: the protocol's own tests say so.
+    let length = encode_long(response, &mut bytes).unwrap_or(0);
+    let mut short = [0; SHORT_BYTES];
+    short.copy_from_slice(&bytes[..SHORT_BYTES]);
+    sel4::with_ipc_buffer_mut(|buffer| {
+        if let Some(place) = buffer.msg_bytes_mut().get_mut(..BYTES_MAX) {
+            place.copy_from_slice(&bytes);
+        }
+    });
+    Answer {
+        info: MessageInfoBuilder::default()
+            .label(LABEL)
+            .length(length)
+            .build(),
+        words: kmalloc_protocol::message::words_of(&short),
+    }
+}
+
+/// A fault in the server's words. What a client forged is not believed, only reported.
+fn describe(fault: &sel4::Fault) -> Fault {
+    let (kind, address, instruction) = match fault {
+        sel4::Fault::VmFault(fault) => (
+            FaultKind::Vm,
+            fault.inner().get_Addr(),
+            fault.inner().get_IP(),
+        ),
+        sel4::Fault::CapFault(fault) => (
+            FaultKind::Capability,
+            fault.inner().get_Addr(),
+            fault.inner().get_IP(),
+        ),
+        sel4::Fault::UnknownSyscall(fault) => (
+            FaultKind::UnknownSyscall,
+            fault.inner().get_Syscall(),
+            fault.inner().get_FaultIP(),
+        ),
+        sel4::Fault::UserException(fault) => (
+            FaultKind::Exception,
+            fault.inner().get_Number(),
+            fault.inner().get_FaultIP(),
+        ),
+        _ => (FaultKind::Unknown, 0, 0),
+    };
+    Fault {
+        kind,
+        address,
+        instruction,
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! A client's thread: its capabilities, its registers, its start.
+
+use crate::kernel::{CLIENT_CNODE_BITS, Sel4};
+use kmalloc_server::kernel::{ClientIndex, ClientObject, Slot, ThreadStart};
+use sel4::extension::thread::{FaultEndpoint, Thread, configure_sched_context};
+use sel4::{AbsoluteCPtr, CNodeCapData, CPtr, CapRights, CapRightsBuilder, UserContext, cap};
+use sel4_task::slot;
+
+/// Microseconds that a client's thread may run in a turn, on kernels with scheduling contexts: as long as others give.
+const TIME_SLICE: sel4::Time = 10_000;
+
+/// Starts a client's thread.
+pub fn start(kernel: &mut Sel4, start: &ThreadStart) -> sel4::Result<()> {
+    let object = |which| kernel.cptr(Slot::Client(start.client, which));
+    let cnode: cap::CNode = object(ClientObject::CNode).cast();
+    let place = |slot| cnode.absolute_cptr_from_bits_with_depth(slot, CLIENT_CNODE_BITS);
+    // A call needs Grant to take the kernel's fast path; what a client sends with it is dropped, since the server names
+    // no slot to receive in.
+    let rights = || CapRightsBuilder::none().write(true).grant(true).build();
+    place(slot::SERVER).mint(&kernel.endpoint, rights(), start.badge)?;
+    // Faults are found in the client's CSpace by some kernels, and in the server's by others.
+    place(slot::FAULT).mint(&kernel.endpoint, rights(), start.fault_badge)?;
+    let notification = kernel.path(Slot::Client(start.client, ClientObject::Notification));
+    place(slot::NOTIFICATION).mint(&notification, CapRights::read_only(), 0)?;
+    if sel4::extension::thread::REPLY.is_some() {
+        let reply = kernel.path(Slot::Client(start.client, ClientObject::Reply));
+        place(slot::REPLY).mint(&reply, CapRights::all(), 0)?;
+    }
+    let fault_slot = Slot::Client(start.client, ClientObject::FaultEndpoint);
+    kernel
+        .path(fault_slot)
+        .mint(&kernel.endpoint, rights(), start.fault_badge)?;
+    let sched_context = object(ClientObject::SchedContext);
+    configure_sched_context(&kernel.bootinfo, sched_context, TIME_SLICE, TIME_SLICE)?;
+    let tcb: cap::Tcb = object(ClientObject::Tcb).cast();
+    tcb.tcb_set_up(&Thread {
+        authority: sel4::init_thread::slot::TCB.cap(),
+        cspace_root: cnode,
+        cspace_root_data: CNodeCapData::skip_high_bits(CLIENT_CNODE_BITS),
+        vspace_root: kernel.vspace(start.vspace),
+        ipc_buffer: start.ipc_buffer_address as sel4::Word,
+        ipc_buffer_frame: kernel.frame(start.ipc_buffer),
+        fault_endpoint: FaultEndpoint {
+            in_thread: CPtr::from_bits(slot::FAULT),
+            in_caller: kernel.cptr(fault_slot),
+        },
+        mcp: start.priority.into(),
+        priority: start.priority.into(),
+        sched_context,
+    })?;
+    let mut context = UserContext::default();
+    *context.pc_mut() = start.entry as sel4::Word;
+    *context.sp_mut() = start.stack as sel4::Word;
+    *context.c_param_mut(0) = start.argument as sel4::Word;
+    tcb.tcb_write_all_registers(true, &mut context)
+}
+
+/// Gives a client the endpoints between clients that its manifest entry names.
+pub fn connect(
+    kernel: &Sel4,
+    client: ClientIndex,
+    serves: Option<&AbsoluteCPtr>,
+    calls: Option<&AbsoluteCPtr>,
+) -> sel4::Result<()> {
+    let cnode: cap::CNode = kernel
+        .cptr(Slot::Client(client, ClientObject::CNode))
+        .cast();
+    let place = |slot| cnode.absolute_cptr_from_bits_with_depth(slot, CLIENT_CNODE_BITS);
+    if let Some(endpoint) = serves {
+        place(slot::SERVES).copy(endpoint, CapRights::read_only())?;
+    }
+    if let Some(endpoint) = calls {
+        let rights = CapRightsBuilder::none().write(true).grant(true).build();
+        place(slot::CALLS).copy(endpoint, rights)?;
+    }
+    Ok(())
+}
+
+/// Stops a client's thread and deletes the capability that its faults came by.
+pub fn stop(kernel: &mut Sel4, client: ClientIndex) -> sel4::Result<()> {
+    let tcb: cap::Tcb = kernel.cptr(Slot::Client(client, ClientObject::Tcb)).cast();
+    tcb.tcb_suspend()?;
+    kernel
+        .path(Slot::Client(client, ClientObject::FaultEndpoint))
+        .delete()
+}
