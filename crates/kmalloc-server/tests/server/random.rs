@@ -21,6 +21,12 @@ pub struct Run {
     free: u64,
     seed: u64,
     step: u64,
+    /// Times that something went well, so that a run in which nothing happens is not taken for a good one.
+    taken: [u64; 4],
+    given: u64,
+    resized: u64,
+    failed: u64,
+    ended: u64,
 }
 
 impl Drop for Run {
@@ -44,6 +50,11 @@ impl Run {
             clients: [const { None }; CLIENTS],
             seed,
             step: 0,
+            taken: [0; 4],
+            given: 0,
+            resized: 0,
+            failed: 0,
+            ended: 0,
         }
     }
 
@@ -73,8 +84,8 @@ impl Run {
             14 => self.misuse(&model),
             _ => self.babble(&model),
         }
-        if failing {
-            self.system.server.kernel_mut().stop_failing();
+        if failing && self.system.server.kernel_mut().stop_failing().is_some() {
+            self.failed += 1;
         }
         let account = self.system.server.client(model.client).expect("a client");
         model.check_counters(&account.counters);
@@ -105,6 +116,7 @@ impl Run {
     }
 
     fn end(&mut self, model: &Model) {
+        self.ended += 1;
         let committed = self.system.committed(model.client);
         let free = self.system.books().free;
         let obituary = if self.random.one_in(2) {
@@ -186,6 +198,7 @@ impl Run {
             other.check_apart(address, size);
         }
         model.check_apart(address, size);
+        self.taken[kind as usize] += 1;
         if size >= PAGE {
             assert!(self.system.is_zero(model.client, address, size));
         }
@@ -205,6 +218,7 @@ impl Run {
         assert_eq!(response, Ok(Reply::Done), "{item:x?} at {address:#x}");
         model.items.remove(&address);
         model.remember(address);
+        self.given += 1;
     }
 
     fn krealloc(&mut self, model: &mut Model) {
@@ -275,6 +289,7 @@ impl Run {
             other.check_apart(address, size);
         }
         model.check_apart(address, size);
+        self.resized += 1;
         let item = Item { size, ..item };
         item.write(&mut self.system, model.client, address);
         model.items.insert(address, item);
@@ -291,7 +306,7 @@ impl Run {
         }
     }
 
-    /// Everybody's memory is as it was left; then everybody ends.
+    /// Everybody's memory is as it was left; then everybody ends, and enough has happened.
     fn finish(mut self) {
         for place in 0..CLIENTS {
             if let Some(model) = self.clients[place].take() {
@@ -303,6 +318,15 @@ impl Run {
         }
         assert_eq!(self.system.books().free, self.free);
         assert_eq!(self.system.books().committed, 0);
+        let enough = self.step / 300;
+        assert!(
+            self.taken.iter().all(|count| *count > enough),
+            "{:?}",
+            self.taken
+        );
+        for count in [self.given, self.resized, self.failed, self.ended * 10] {
+            assert!(count > enough, "only {count} in {} steps", self.step);
+        }
     }
 }
 
@@ -316,11 +340,7 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn random_operations_of_several_clients_agree_with_a_model() {
-    let steps = number("KMALLOC_STEPS").unwrap_or(if cfg!(debug_assertions) {
-        10_000
-    } else {
-        50_000
-    });
+    let steps = number("KMALLOC_STEPS").unwrap_or(35_000);
     let seeds = match number("KMALLOC_SEED") {
         Some(seed) => seed..seed + 1,
         None => 1..4,
