@@ -8,6 +8,8 @@ mod death;
 mod dma;
 mod exhaustion;
 mod failures;
+mod generator;
+mod hostile;
 mod messages;
 mod model;
 mod pointers;
