@@ -4,8 +4,18 @@
 
 mod error;
 mod flags;
+mod heap;
+mod large;
+mod local;
+mod remote;
+mod segment;
+mod shared;
 mod source;
+mod thread_heap;
+mod threading;
 
 pub use error::Error;
 pub use flags::Flags;
+pub use heap::{Audit, Heap};
 pub use source::{DmaBlock, DmaSource, Region, SEGMENT_SIZE, Source};
+pub use threading::{SingleThread, ThreadWord, Threading, Threads};

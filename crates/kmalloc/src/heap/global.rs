@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The heap as an allocator of Rust programs.
+
+use super::Heap;
+use crate::source::Source;
+use crate::threading::Threading;
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{self, NonNull};
+use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, mask_of, slot_of};
+
+impl<S: Source, T: Threading> Heap<S, T> {
+    #[cold]
+    #[inline(never)]
+    fn alloc_slow_or_null(&self, size: usize, align: usize) -> *mut u8 {
+        match self.alloc_slow(size, align) {
+            Ok((block, _)) => block.as_ptr(),
+            Err(_) => ptr::null_mut(),
+        }
+    }
+}
+
+// SAFETY: blocks are as large and as aligned as their layout says (`slots::mask_of`), and disjoint; nothing unwinds.
+unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
+    #[inline(always)]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match self.pop(mask_of(layout.size(), layout.align())) {
+            Some(block) => block.as_ptr(),
+            None => self.alloc_slow_or_null(layout.size(), layout.align()),
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: `block` is a block of this heap that was allocated with this layout.
+        unsafe {
+            let block = NonNull::new_unchecked(block);
+            if !self.push(block, mask_of(layout.size(), layout.align())) {
+                // A block of this heap can be freed.
+                let _ = self.free_slow(block);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let (block, zero) = match self.pop(mask_of(layout.size(), layout.align())) {
+            Some(block) => (block, false),
+            None => match self.alloc_slow(layout.size(), layout.align()) {
+                Ok(allocated) => allocated,
+                Err(_) => return ptr::null_mut(),
+            },
+        };
+        if !zero {
+            // SAFETY: the block has at least that many bytes.
+            unsafe { block.write_bytes(0, layout.size()) };
+        }
+        block.as_ptr()
+    }
+
+    #[inline(always)]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let old = mask_of(layout.size(), layout.align());
+        let new = mask_of(size, layout.align());
+        if old.max(new) <= BUCKET_MASK_MAX && slot_of(old) == slot_of(new) {
+            return block;
+        }
+        // SAFETY: `block` is a block of this heap that was allocated with this layout.
+        unsafe {
+            let block = NonNull::new_unchecked(block);
+            match self.realloc_slow(block, layout.size(), size, layout.align()) {
+                Ok(block) => block.as_ptr(),
+                Err(_) => ptr::null_mut(),
+            }
+        }
+    }
+}
