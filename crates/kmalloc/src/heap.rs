@@ -16,7 +16,7 @@ use crate::threading::{SingleThread, ThreadWord, Threading, Threads};
 pub use audit::Audit;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
-use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, slot_of};
+use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, slot_above_buckets, slot_of};
 use threads::Parts;
 
 /// Largest mask of a block that a slot's list keeps when it is freed: 1 MiB. One block of each larger power of two would
@@ -119,7 +119,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
             // SAFETY: the part is this thread's own. Blocks of a power of two are exactly as large, and aligned to at
             // least 16 bytes.
             unsafe {
-                let head = &raw mut (*local).heads[slot_of(mask)];
+                let head = &raw mut (*local).heads[slot_above_buckets(mask)];
                 if mask > KEPT_MASK_MAX || !exact || !(*head).is_null() {
                     return false;
                 }

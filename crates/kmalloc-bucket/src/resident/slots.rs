@@ -3,7 +3,7 @@
 //! a change of this module.
 //!
 //! A **slot** is a place in the heap's array of lists. The slot of a request is the position of the highest bit of its
-//! *mask*, `(size - 1) | (align - 1) | 15`, with no comparison: slots of sizes that no bucket holds have lists too, so
+//! *mask*, `(size - 1) | (align - 1)`, with no comparison: slots of sizes that no bucket holds have lists too, so
 //! that one test, for an empty list, leads from the fast path to everything else.
 
 use super::BUCKET_SIZE;
@@ -22,13 +22,20 @@ pub const BUCKET_MASK_MAX: usize = BLOCK_SIZE_MAX - 1;
 /// served: what holds the request and is a multiple of its alignment.
 #[inline(always)]
 pub const fn mask_of(size: usize, align: usize) -> usize {
-    size.wrapping_sub(1) | (align - 1) | (BLOCK_SIZE_MIN - 1)
+    size.wrapping_sub(1) | (align - 1)
 }
 
-/// The slot of requests with this mask (not 0).
+/// The slot of requests with this mask.
 #[inline(always)]
 pub const fn slot_of(mask: usize) -> usize {
-    (mask | 1).ilog2() as usize
+    (mask | (BLOCK_SIZE_MIN - 1)).ilog2() as usize
+}
+
+/// The slot of requests with this mask, which is above [`BUCKET_MASK_MAX`].
+#[inline(always)]
+pub const fn slot_above_buckets(mask: usize) -> usize {
+    // The bit set here is no news; it says that the logarithm exists.
+    (mask | (BUCKET_MASK_MAX + 1)).ilog2() as usize
 }
 
 /// Bytes in a block of bucket slot `slot`.

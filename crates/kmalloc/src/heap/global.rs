@@ -9,13 +9,27 @@ use core::ptr::{self, NonNull};
 use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, mask_of, slot_of};
 
 impl<S: Source, T: Threading> Heap<S, T> {
+    /// Takes and returns what `alloc` does, in the same registers, so that the fast path has nothing to move.
     #[cold]
     #[inline(never)]
-    fn alloc_slow_or_null(&self, size: usize, align: usize) -> *mut u8 {
-        match self.alloc_slow(size, align) {
+    fn alloc_slow_or_null(&self, layout: Layout) -> *mut u8 {
+        match self.alloc_slow(layout.size(), layout.align()) {
             Ok((block, _)) => block.as_ptr(),
             Err(_) => ptr::null_mut(),
         }
+    }
+
+    /// As `free_slow`, with the arguments of `dealloc`.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a block of this heap in use, which the caller gives up.
+    #[cold]
+    #[inline(never)]
+    unsafe fn dealloc_slow(&self, block: *mut u8) {
+        // SAFETY: as the caller says.
+        let freed = unsafe { self.free_slow(NonNull::new_unchecked(block)) };
+        debug_assert_eq!(freed, Ok(()));
     }
 }
 
@@ -25,7 +39,7 @@ unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match self.pop(mask_of(layout.size(), layout.align())) {
             Some(block) => block.as_ptr(),
-            None => self.alloc_slow_or_null(layout.size(), layout.align()),
+            None => self.alloc_slow_or_null(layout),
         }
     }
 
@@ -33,10 +47,9 @@ unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: `block` is a block of this heap that was allocated with this layout.
         unsafe {
-            let block = NonNull::new_unchecked(block);
-            if !self.push(block, mask_of(layout.size(), layout.align())) {
-                // A block of this heap can be freed.
-                let _ = self.free_slow(block);
+            let mask = mask_of(layout.size(), layout.align());
+            if !self.push(NonNull::new_unchecked(block), mask) {
+                self.dealloc_slow(block);
             }
         }
     }

@@ -28,5 +28,6 @@ fn requests_above_the_largest_block_have_slots_above_the_buckets() {
         let mask = mask_of(size, align);
         assert!(mask > BUCKET_MASK_MAX);
         assert!((BUCKET_SLOT_MAX + 1..SLOT_COUNT).contains(&slot_of(mask)));
+        assert_eq!(slot_of(mask), slot_above_buckets(mask));
     }
 }
