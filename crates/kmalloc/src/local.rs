@@ -13,7 +13,7 @@ use core::ptr::{self, NonNull};
 use kmalloc_bucket::resident::slots::{BUCKET_SLOT_MAX, BUCKET_SLOT_MIN, SLOT_COUNT, block_size};
 use kmalloc_bucket::resident::tags::Tag;
 use kmalloc_bucket::resident::{
-    BUCKET_SIZE, FIRST_BUCKET_BLOCK_SIZE_MAX, PAGE_SIZE, first_bucket_offset, page_of,
+    BUCKET_SIZE, FIRST_BUCKET_BLOCK_SIZE_MAX, GROUP_PAGES, PAGE_SIZE, first_bucket_offset, page_of,
 };
 
 /// A free block, as far as the heap looks into it.
@@ -126,6 +126,31 @@ impl Local {
             fresh.left -= count * size;
             Ok(NonNull::new_unchecked(first))
         }
+    }
+
+    /// Makes a block of the largest slot of the first pages of a run, and frees the rest of it.
+    ///
+    /// # Safety
+    ///
+    /// `block` is an unused run in a segment of this thread, aligned to a bucket and longer than one.
+    pub unsafe fn run_into_block(&mut self, block: NonNull<u8>, pages: usize) {
+        let page = page_of(block.addr().get());
+        // SAFETY: as the caller says.
+        unsafe {
+            let segment = Segment::of(block);
+            self.give_pages(segment, page + GROUP_PAGES, pages - GROUP_PAGES);
+            (*segment.as_ptr()).tags.set_bucket(page, BUCKET_SLOT_MAX);
+        }
+    }
+
+    /// Frees the pages of a block of the largest slot, instead of putting it on the list.
+    ///
+    /// # Safety
+    ///
+    /// `block` is such a block in a segment of this thread, and nothing uses it any more.
+    pub unsafe fn block_into_pages(&mut self, block: NonNull<u8>) {
+        // SAFETY: a bucket of the largest blocks is one block.
+        unsafe { self.give_pages(Segment::of(block), page_of(block.addr().get()), GROUP_PAGES) };
     }
 
     /// An uncut bucket for `slot`.
@@ -241,7 +266,13 @@ impl Local {
                 return false;
             }
             // SAFETY: the pages were just taken for this block.
-            unsafe { (*segment.as_ptr()).tags.set_run(page, pages_new) };
+            unsafe {
+                let tags = &(*segment.as_ptr()).tags;
+                match tags.get(page) {
+                    Tag::Run { .. } => tags.grow_run(page, pages_old, pages_new),
+                    _ => tags.set_run(page, pages_new),
+                }
+            }
         } else {
             // SAFETY: nothing uses the pages above `pages_new`.
             unsafe {

@@ -28,6 +28,11 @@ impl PageSet {
 
     /// Whether all of the `pages` pages from `first` are in the set.
     pub fn contains(&self, first: usize, pages: usize) -> bool {
+        let (word, shift) = (first / WORD_BITS, first % WORD_BITS);
+        if pages > 0 && shift + pages <= WORD_BITS {
+            let mask = (u64::MAX >> (WORD_BITS - pages)) << shift;
+            return self.0[word] & mask == mask;
+        }
         let mut all = true;
         for_words(first, pages, |word, mask| {
             all &= self.0[word] & mask == mask

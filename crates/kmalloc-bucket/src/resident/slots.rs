@@ -34,8 +34,7 @@ pub const fn slot_of(mask: usize) -> usize {
 /// The slot of requests with this mask, which is above [`BUCKET_MASK_MAX`].
 #[inline(always)]
 pub const fn slot_above_buckets(mask: usize) -> usize {
-    // The bit set here is no news; it says that the logarithm exists.
-    (mask | (BUCKET_MASK_MAX + 1)).ilog2() as usize
+    mask.ilog2() as usize
 }
 
 /// Bytes in a block of bucket slot `slot`.

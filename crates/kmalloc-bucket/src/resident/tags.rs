@@ -65,6 +65,12 @@ impl PageTags {
         self.fill(page, 1, RUN | pages as u16);
     }
 
+    /// Makes the run of `pages_old` that begins at `page` one of `pages_new`, which is more.
+    pub fn grow_run(&self, page: usize, pages_old: usize, pages_new: usize) {
+        self.fill(page + pages_old, pages_new - pages_old, RUN_INSIDE);
+        self.fill(page, 1, RUN | pages_new as u16);
+    }
+
     /// Says that `pages` pages from `page` are unused.
     pub fn clear(&self, page: usize, pages: usize) {
         self.fill(page, pages, 0);

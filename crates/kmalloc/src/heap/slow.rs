@@ -99,9 +99,14 @@ impl<S: Source, T: Threading> Heap<S, T> {
         align: usize,
     ) -> Result<(NonNull<u8>, bool), Error> {
         let mask = mask_of(size, align);
-        // SAFETY: the part is this thread's own, and this is the only reference to it.
-        let local = unsafe { &mut *part.local.get() };
         if mask <= BUCKET_MASK_MAX {
+            if slot_of(mask) == BUCKET_SLOT_MAX
+                && let Some(block) = self.block_of_kept_run(part)
+            {
+                return Ok((block, false));
+            }
+            // SAFETY: the part is this thread's own, and this is the only reference to it.
+            let local = unsafe { &mut *part.local.get() };
             return Ok((local.refill(&self.shared, part, slot_of(mask))?, false));
         }
         let bytes = page_bytes(mask);
@@ -113,8 +118,34 @@ impl<S: Source, T: Threading> Heap<S, T> {
         if bytes > RUN_SIZE_MAX {
             return self.shared.large_alloc(bytes, align);
         }
+        // SAFETY: as above.
+        let local = unsafe { &mut *part.local.get() };
         let block = local.run_alloc(&self.shared, part, bytes / PAGE_SIZE, align)?;
         Ok((block, false))
+    }
+
+    /// The beginning of a run that a list kept, as a block of the largest slot: with the rest of the run free behind it,
+    /// it can grow where it stands. Programs that grow one buffer after the other live on this.
+    fn block_of_kept_run(&self, part: &ThreadHeap) -> Option<NonNull<u8>> {
+        for slot in BUCKET_SLOT_MAX + 1..=slot_of(RUN_SIZE_MAX - 1) {
+            // SAFETY: the part is this thread's own. A block on the list is unused, and aligned to its size.
+            unsafe {
+                let head = &raw mut (*part.local.get()).heads[slot];
+                let Some(block) = NonNull::new(*head) else {
+                    continue;
+                };
+                if !self.is_own(block.cast()) {
+                    continue;
+                }
+                let Ok(Kind::Run { pages }) = self.kind_of(block.cast()) else {
+                    continue;
+                };
+                *head = ptr::null_mut();
+                (*part.local.get()).run_into_block(block.cast(), pages);
+                return Some(block.cast());
+            }
+        }
+        None
     }
 
     /// Frees a block that no list keeps, whatever it is.
@@ -244,11 +275,30 @@ impl<S: Source, T: Threading> Heap<S, T> {
                 None => self.alloc_slow(size, align)?.0,
             };
             moved.copy_from_nonoverlapping(block, kept.min(size));
+            if matches!(kind, Kind::Bucket { slot: BUCKET_SLOT_MAX } if mask > BUCKET_MASK_MAX)
+                && self.is_own(block)
+            {
+                // It has no room to grow, so the next one should not get it.
+                let part = T::current(&self.main);
+                (*(*part).local.get()).block_into_pages(block);
+                return Ok(moved);
+            }
             // It is a block, so it can be freed.
             let freed = self.push(block, freeing_mask(kind)) || self.free_slow(block).is_ok();
             debug_assert!(freed);
             Ok(moved)
         }
+    }
+
+    /// Whether the block lies in a segment of the running thread.
+    ///
+    /// # Safety
+    ///
+    /// `block` lies in an open segment.
+    unsafe fn is_own(&self, block: NonNull<u8>) -> bool {
+        // SAFETY: as the caller says.
+        let owner = unsafe { (*Segment::of(block).as_ptr()).owner };
+        !T::SHARED || ptr::eq(owner, T::current(&self.main))
     }
 
     /// Makes a block of whole pages one of `bytes` without copying; `None` if that can't be done.
@@ -275,8 +325,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
         };
         let part = self.current().ok()?;
         // SAFETY: the block lies in an open segment.
-        let owner = unsafe { (*Segment::of(block).as_ptr()).owner };
-        if bytes > RUN_SIZE_MAX || (T::SHARED && !ptr::eq(owner, part)) {
+        if bytes > RUN_SIZE_MAX || !unsafe { self.is_own(block) } {
             return None;
         }
         // SAFETY: the segment is this thread's own, and this is the only reference to the part.

@@ -80,9 +80,12 @@ impl Local {
     ) -> bool {
         // SAFETY: as the caller says.
         unsafe {
-            if page + pages > SEGMENT_PAGES
-                || !(*segment.as_ptr()).books.free.contains(page, pages)
-                || self.map_pages(shared, segment, page, pages).is_err()
+            if page + pages > SEGMENT_PAGES || !(*segment.as_ptr()).books.free.contains(page, pages)
+            {
+                return false;
+            }
+            if !(*segment.as_ptr()).books.mapped.contains(page, pages)
+                && self.map_pages(shared, segment, page, pages).is_err()
             {
                 return false;
             }
