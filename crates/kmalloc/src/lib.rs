@@ -2,6 +2,9 @@
 //! The client heap of the memory server.
 #![no_std]
 
+#[cfg(test)]
+extern crate std;
+
 mod error;
 mod flags;
 mod heap;
