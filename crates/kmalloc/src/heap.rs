@@ -3,6 +3,9 @@
 
 mod api;
 mod audit;
+#[cfg(feature = "checked")]
+mod checked;
+#[cfg(not(feature = "checked"))]
 mod global;
 mod slow;
 mod threads;

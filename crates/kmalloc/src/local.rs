@@ -56,6 +56,9 @@ pub(crate) struct Local {
     collect_at_pages: usize,
     /// Calls of `kfree` until free blocks are counted.
     pub frees_until_collect: usize,
+    /// Freed blocks that are not used again yet.
+    #[cfg(feature = "checked")]
+    pub quarantine: [crate::checked::Queue; BUCKET_SLOT_MAX + 1],
 }
 
 /// Calls of `kfree` between two counts of the free blocks, at least.
@@ -71,6 +74,8 @@ impl Local {
             used_pages: 0,
             collect_at_pages: 0,
             frees_until_collect: FREES_PER_COLLECT_MIN,
+            #[cfg(feature = "checked")]
+            quarantine: [crate::checked::Queue::NONE; BUCKET_SLOT_MAX + 1],
         }
     }
 
@@ -122,6 +127,11 @@ impl Local {
                 rest = block;
             }
             self.heads[slot] = rest;
+            #[cfg(feature = "checked")]
+            for index in 0..count {
+                let block = NonNull::new_unchecked(first.add(index * size));
+                crate::checked::Trailer::of(block, size).set_free(&shared.secret);
+            }
             fresh.next = first.add(count * size);
             fresh.left -= count * size;
             Ok(NonNull::new_unchecked(first))

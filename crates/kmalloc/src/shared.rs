@@ -12,6 +12,9 @@ pub(crate) struct Shared<S> {
     source: S,
     /// Held during every call of the source but `region_of`. None of the fast paths takes it.
     large: Mutex<Large>,
+    /// What the checked mode hides its words with.
+    #[cfg(feature = "checked")]
+    pub secret: crate::checked::Secret,
 }
 
 impl<S: Source> Shared<S> {
@@ -19,6 +22,8 @@ impl<S: Source> Shared<S> {
         Shared {
             source,
             large: Mutex::new(Large::new()),
+            #[cfg(feature = "checked")]
+            secret: crate::checked::Secret::new(),
         }
     }
 

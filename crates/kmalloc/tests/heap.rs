@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The heap over the host's memory: sizes, contents, growth, and what goes back.
+#![cfg(not(feature = "checked"))]
 
 use kmalloc::{Error, Flags, Heap};
 use kmalloc_host_source::HostSource;

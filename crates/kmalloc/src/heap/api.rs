@@ -2,12 +2,10 @@
 //! kmalloc and its family.
 
 use super::Heap;
-use super::slow::Kind;
 use crate::source::Source;
 use crate::threading::{SingleThread, Threading};
 use crate::{Error, Flags};
 use core::ptr::NonNull;
-use kmalloc_bucket::resident::slots::mask_of;
 
 impl<S: Source, T: Threading> Heap<S, T> {
     /// A block of at least `size` bytes, aligned to 16 bytes, and to its size if that is a power of two. A `size` of 0 is
@@ -30,11 +28,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
         if !align.is_power_of_two() {
             return Err(Error::BadAlignment);
         }
-        let mask = mask_of(size, align);
-        let (block, zero) = match self.pop(mask) {
-            Some(block) => (block, false),
-            None => self.alloc_slow(size, align)?,
-        };
+        let (block, zero) = self.allocate(size, align)?;
         if flags.contains(Flags::ZERO) && !zero {
             // SAFETY: the block was just allocated.
             unsafe { block.write_bytes(0, self.ksize(block)?) };
@@ -72,7 +66,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
                 return self.kfree(block).map(|()| None);
             }
             let old = self.ksize(block)?;
-            let new_block = self.realloc_slow(block, old, size, 1)?;
+            let new_block = self.reallocate(block, old, size, 1)?;
             if flags.contains(Flags::ZERO) {
                 let kept = old.min(size);
                 new_block
@@ -109,20 +103,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
     #[inline]
     pub unsafe fn kfree(&self, block: NonNull<u8>) -> Result<(), Error> {
         // SAFETY: as the caller says.
-        unsafe {
-            if let Kind::Bucket { slot } = self.kind_of(block)?
-                && self.push(block, mask_of(2 << slot, 1))
-            {
-                let part = T::current(&self.main);
-                let countdown = &raw mut (*(*part).local.get()).frees_until_collect;
-                *countdown -= 1;
-                if *countdown == 0 {
-                    self.maintain(&*part);
-                }
-                return Ok(());
-            }
-            self.free_slow(block)
-        }
+        unsafe { self.free(block) }
     }
 
     /// Bytes that the owner of a block may use.
@@ -133,7 +114,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
     #[inline]
     pub unsafe fn ksize(&self, block: NonNull<u8>) -> Result<usize, Error> {
         // SAFETY: as the caller says.
-        Ok(unsafe { self.kind_of(block)? }.size())
+        unsafe { self.usable_size(block) }
     }
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The heap as an allocator of Rust programs.
+//! The heap as it runs in production: the fast paths as the global allocator of a Rust program, and under kmalloc.
 
 use super::Heap;
+use super::slow::Kind;
+use crate::Error;
 use crate::source::Source;
 use crate::threading::Threading;
 use core::alloc::{GlobalAlloc, Layout};
@@ -30,6 +32,64 @@ impl<S: Source, T: Threading> Heap<S, T> {
         // SAFETY: as the caller says.
         let freed = unsafe { self.free_slow(NonNull::new_unchecked(block)) };
         debug_assert_eq!(freed, Ok(()));
+    }
+}
+
+/// What kmalloc and its family are made of.
+impl<S: Source, T: Threading> Heap<S, T> {
+    /// A block, and whether its bytes are known to be zero.
+    #[inline(always)]
+    pub(super) fn allocate(&self, size: usize, align: usize) -> Result<(NonNull<u8>, bool), Error> {
+        match self.pop(mask_of(size, align)) {
+            Some(block) => Ok((block, false)),
+            None => self.alloc_slow(size, align),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Heap::kfree`].
+    #[inline(always)]
+    pub(super) unsafe fn free(&self, block: NonNull<u8>) -> Result<(), Error> {
+        // SAFETY: as the caller says.
+        unsafe {
+            let kind = self.kind_of(block)?;
+            if !self.push(block, kind.size() - 1) {
+                return self.free_slow(block);
+            }
+            if let Kind::Bucket { .. } = kind {
+                let part = T::current(&self.main);
+                let countdown = &raw mut (*(*part).local.get()).frees_until_collect;
+                *countdown -= 1;
+                if *countdown == 0 {
+                    self.maintain(&*part);
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Heap::ksize`].
+    #[inline(always)]
+    pub(super) unsafe fn usable_size(&self, block: NonNull<u8>) -> Result<usize, Error> {
+        // SAFETY: as the caller says.
+        Ok(unsafe { self.kind_of(block)? }.size())
+    }
+
+    /// # Safety
+    ///
+    /// As [`Heap::realloc_slow`].
+    pub(super) unsafe fn reallocate(
+        &self,
+        block: NonNull<u8>,
+        kept: usize,
+        size: usize,
+        align: usize,
+    ) -> Result<NonNull<u8>, Error> {
+        // SAFETY: as the caller says.
+        unsafe { self.realloc_slow(block, kept, size, align) }
     }
 }
 

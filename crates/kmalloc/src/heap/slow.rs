@@ -134,12 +134,12 @@ impl<S: Source, T: Threading> Heap<S, T> {
                 let Some(block) = NonNull::new(*head) else {
                     continue;
                 };
-                if !self.is_own(block.cast()) {
-                    continue;
-                }
                 let Ok(Kind::Run { pages }) = self.kind_of(block.cast()) else {
                     continue;
                 };
+                if !self.is_own(block.cast()) {
+                    continue;
+                }
                 *head = ptr::null_mut();
                 (*part.local.get()).run_into_block(block.cast(), pages);
                 return Some(block.cast());
@@ -211,6 +211,8 @@ impl<S: Source, T: Threading> Heap<S, T> {
 
     /// Gives back everything that is not in use.
     pub(super) fn reclaim(&self, part: &ThreadHeap) {
+        #[cfg(feature = "checked")]
+        self.leave_quarantine(part);
         for slot in BUCKET_SLOT_MAX + 1..SLOT_COUNT {
             // SAFETY: the part is this thread's own; a block on the list is unused.
             unsafe {
@@ -295,7 +297,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
     /// # Safety
     ///
     /// `block` lies in an open segment.
-    unsafe fn is_own(&self, block: NonNull<u8>) -> bool {
+    pub(super) unsafe fn is_own(&self, block: NonNull<u8>) -> bool {
         // SAFETY: as the caller says.
         let owner = unsafe { (*Segment::of(block).as_ptr()).owner };
         !T::SHARED || ptr::eq(owner, T::current(&self.main))
