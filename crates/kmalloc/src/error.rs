@@ -33,6 +33,8 @@ pub enum Error {
     BadSize,
     /// The alignment is not a power of two, or none that can be served.
     BadAlignment,
+    /// A flag that does not exist.
+    BadFlags,
     /// The pointer is not the start of a block.
     BadPointer,
     /// The block was freed before.
@@ -70,6 +72,7 @@ impl fmt::Display for Error {
             Error::BadAlignment => {
                 formatter.write_str("the alignment is not a power of two or can't be served")
             }
+            Error::BadFlags => formatter.write_str("no such flag"),
             Error::BadPointer => formatter.write_str("the pointer is not the start of a block"),
             Error::DoubleFree => formatter.write_str("the block was freed before"),
             Error::NotOwner => formatter.write_str("the block is another client's"),
