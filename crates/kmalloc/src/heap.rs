@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The heap: its fast paths, and what they lead to.
 
+#[cfg(feature = "allocator-api2")]
+mod allocator;
 mod api;
 mod audit;
 #[cfg(feature = "checked")]
