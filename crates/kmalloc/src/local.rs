@@ -160,7 +160,12 @@ impl Local {
     /// `block` is such a block in a segment of this thread, and nothing uses it any more.
     pub unsafe fn block_into_pages(&mut self, block: NonNull<u8>) {
         // SAFETY: a bucket of the largest blocks is one block.
-        unsafe { self.give_pages(Segment::of(block), page_of(block.addr().get()), GROUP_PAGES) };
+        unsafe {
+            let segment = Segment::of(block);
+            let page = page_of(block.addr().get());
+            (*segment.as_ptr()).tags.clear_bucket(page);
+            self.give_pages(segment, page, GROUP_PAGES);
+        }
     }
 
     /// An uncut bucket for `slot`.
@@ -248,7 +253,9 @@ impl Local {
         // SAFETY: as the caller says.
         unsafe {
             let segment = Segment::of(block);
-            self.give_pages(segment, page_of(block.addr().get()), pages);
+            let page = page_of(block.addr().get());
+            (*segment.as_ptr()).tags.clear_run(page);
+            self.give_pages(segment, page, pages);
         }
         self.release_surplus(shared);
     }
@@ -275,13 +282,13 @@ impl Local {
             if !unsafe { self.take_pages_at(shared, segment, from, count) } {
                 return false;
             }
-            // SAFETY: the pages were just taken for this block.
+            // SAFETY: the pages were just taken for this block. If it was a bucket, its further pages are none any more.
             unsafe {
                 let tags = &(*segment.as_ptr()).tags;
-                match tags.get(page) {
-                    Tag::Run { .. } => tags.grow_run(page, pages_old, pages_new),
-                    _ => tags.set_run(page, pages_new),
+                if let Tag::Bucket { .. } = tags.get(page) {
+                    tags.clear_bucket(page);
                 }
+                tags.set_run(page, pages_new);
             }
         } else {
             // SAFETY: nothing uses the pages above `pages_new`.

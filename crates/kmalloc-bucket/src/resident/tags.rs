@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU16, Ordering};
 /// What a page is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
-    /// Nothing.
+    /// Nothing, or the inside of a run: of a run only the first page is tagged, so that it can grow and shrink quickly.
     Unused,
     /// A bucket of this slot.
     Bucket {
@@ -19,13 +19,10 @@ pub enum Tag {
         /// 1 to [`super::RUN_PAGES_MAX`].
         pages: usize,
     },
-    /// A further page of a run.
-    RunInside,
 }
 
 const BUCKET: u16 = 0x4000;
 const RUN: u16 = 0x8000;
-const RUN_INSIDE: u16 = 0xc000;
 const KIND: u16 = 0xc000;
 
 /// The tags of a segment's pages.
@@ -49,7 +46,6 @@ impl PageTags {
         match tag & KIND {
             BUCKET => Tag::Bucket { slot: value },
             RUN => Tag::Run { pages: value },
-            RUN_INSIDE => Tag::RunInside,
             _ => Tag::Unused,
         }
     }
@@ -59,21 +55,19 @@ impl PageTags {
         self.fill(page, GROUP_PAGES, BUCKET | slot as u16);
     }
 
-    /// Makes `pages` pages from `page` a run.
+    /// Makes the pages from `page` a run of `pages`, whatever it was before. The further ones must be unused.
     pub fn set_run(&self, page: usize, pages: usize) {
-        self.fill(page, pages, RUN_INSIDE);
         self.fill(page, 1, RUN | pages as u16);
     }
 
-    /// Makes the run of `pages_old` that begins at `page` one of `pages_new`, which is more.
-    pub fn grow_run(&self, page: usize, pages_old: usize, pages_new: usize) {
-        self.fill(page + pages_old, pages_new - pages_old, RUN_INSIDE);
-        self.fill(page, 1, RUN | pages_new as u16);
+    /// Says that the group that begins at `page` is no bucket any more.
+    pub fn clear_bucket(&self, page: usize) {
+        self.fill(page, GROUP_PAGES, 0);
     }
 
-    /// Says that `pages` pages from `page` are unused.
-    pub fn clear(&self, page: usize, pages: usize) {
-        self.fill(page, pages, 0);
+    /// Says that no run begins at `page` any more.
+    pub fn clear_run(&self, page: usize) {
+        self.fill(page, 1, 0);
     }
 
     fn fill(&self, page: usize, pages: usize, tag: u16) {

@@ -109,8 +109,11 @@ unsafe fn audit_segment(segment: NonNull<Segment>, audit: &mut Audit) -> bool {
                 assert!(page.is_multiple_of(GROUP_PAGES) && block_size(slot) >= 16);
                 GROUP_PAGES
             }
-            Tag::Run { pages } => pages,
-            Tag::RunInside => panic!("a run without a beginning"),
+            Tag::Run { pages } => {
+                let inside = page + 1..page + pages;
+                assert!(inside.into_iter().all(|page| tags.get(page) == Tag::Unused));
+                pages
+            }
         };
         assert_eq!(books.free.count_in(page, pages), 0, "a page in use is free");
         assert!(

@@ -114,8 +114,8 @@ impl Local {
                 if is_in_bucket(self.fresh[slot], start) {
                     self.fresh[slot] = Fresh::NONE;
                 }
+                (*segment.as_ptr()).tags.clear_bucket(page);
                 if page == 0 {
-                    (*segment.as_ptr()).tags.clear(0, GROUP_PAGES);
                     (*segment.as_ptr()).books.first_bucket_free = true;
                     self.segments.remove(segment);
                     self.segments.push_front(segment);

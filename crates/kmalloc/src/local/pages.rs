@@ -122,7 +122,7 @@ impl Local {
         }
     }
 
-    /// Puts pages back among the free ones. They stay mapped.
+    /// Puts pages back among the free ones. They stay mapped; their tags are the caller's affair.
     ///
     /// # Safety
     ///
@@ -135,10 +135,11 @@ impl Local {
     ) {
         // SAFETY: as the caller says; the segment is in the list.
         unsafe {
-            (*segment.as_ptr()).tags.clear(page, pages);
             (*segment.as_ptr()).books.free.insert(page, pages);
-            self.segments.remove(segment);
-            self.segments.push_front(segment);
+            if self.segments.first() != Some(segment) {
+                self.segments.remove(segment);
+                self.segments.push_front(segment);
+            }
         }
         self.used_pages -= pages;
     }
