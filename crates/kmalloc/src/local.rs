@@ -13,7 +13,8 @@ use core::ptr::{self, NonNull};
 use kmalloc_bucket::resident::slots::{BUCKET_SLOT_MAX, BUCKET_SLOT_MIN, SLOT_COUNT, block_size};
 use kmalloc_bucket::resident::tags::Tag;
 use kmalloc_bucket::resident::{
-    BUCKET_SIZE, FIRST_BUCKET_BLOCK_SIZE_MAX, GROUP_PAGES, PAGE_SIZE, first_bucket_offset, page_of,
+    BUCKET_SIZE, FIRST_BUCKET_BLOCK_SIZE_MAX, GROUP_PAGES, PAGE_SIZE, RUN_PAGES_MAX,
+    first_bucket_offset, page_of,
 };
 
 /// A free block, as far as the heap looks into it.
@@ -136,6 +137,44 @@ impl Local {
             fresh.left -= count * size;
             Ok(NonNull::new_unchecked(first))
         }
+    }
+
+    /// Grows a run, or a bucket that is one block, into free mapped pages behind it; `false` if it is something else, or
+    /// if that is not quickly done.
+    ///
+    /// # Safety
+    ///
+    /// `block` lies in a segment of this thread.
+    #[inline(always)]
+    pub unsafe fn run_grow_quickly(&mut self, block: NonNull<u8>, pages_new: usize) -> bool {
+        let page = page_of(block.addr().get());
+        // SAFETY: as the caller says.
+        unsafe {
+            let segment = Segment::of(block).as_ptr();
+            let tags = &(*segment).tags;
+            let (pages_old, is_bucket) = match tags.get(page) {
+                Tag::Run { pages } => (pages, false),
+                Tag::Bucket {
+                    slot: BUCKET_SLOT_MAX,
+                } => (GROUP_PAGES, true),
+                _ => return false,
+            };
+            if pages_new <= pages_old || pages_new > RUN_PAGES_MAX {
+                return false;
+            }
+            let books = &mut (*segment).books;
+            let more = pages_new - pages_old;
+            if !books.free.take_if_in(&books.mapped, page + pages_old, more) {
+                return false;
+            }
+            if is_bucket {
+                tags.clear_bucket(page);
+            }
+            tags.set_run(page, pages_new);
+            self.used_pages += more;
+            self.move_back_if_full(NonNull::new_unchecked(segment));
+        }
+        true
     }
 
     /// Makes a block of the largest slot of the first pages of a run, and frees the rest of it.

@@ -4,10 +4,11 @@
 use super::Heap;
 use super::slow::Kind;
 use crate::Error;
-use crate::source::Source;
+use crate::source::{Region, Source};
 use crate::threading::Threading;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
+use kmalloc_bucket::resident::PAGE_SIZE;
 use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, mask_of, slot_of};
 
 impl<S: Source, T: Threading> Heap<S, T> {
@@ -18,6 +19,21 @@ impl<S: Source, T: Threading> Heap<S, T> {
         match self.alloc_slow(layout.size(), layout.align()) {
             Ok((block, _)) => block.as_ptr(),
             Err(_) => ptr::null_mut(),
+        }
+    }
+
+    /// Grows a block of whole pages to serve a request with this mask; `false` if that is not quickly done.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a block of this heap in use.
+    #[inline(never)]
+    unsafe fn grow_quickly(&self, block: NonNull<u8>, mask: usize) -> bool {
+        // SAFETY: the block lies in an open segment, and the part is this thread's own.
+        unsafe {
+            self.shared.region_of(block) == Some(Region::Resident)
+                && self.is_own(block)
+                && (*self.local()).run_grow_quickly(block, mask / PAGE_SIZE + 1)
         }
     }
 
@@ -140,6 +156,9 @@ unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
         // SAFETY: `block` is a block of this heap that was allocated with this layout.
         unsafe {
             let block = NonNull::new_unchecked(block);
+            if new > old && new > BUCKET_MASK_MAX && self.grow_quickly(block, new) {
+                return block.as_ptr();
+            }
             match self.realloc_slow(block, layout.size(), size, layout.align()) {
                 Ok(block) => block.as_ptr(),
                 Err(_) => ptr::null_mut(),

@@ -60,3 +60,24 @@ fn difference_and_intersection() {
     assert_eq!(left.next_run(0), Some((0, SEGMENT_PAGES)));
     assert_eq!(left.find_run(SEGMENT_PAGES, SEGMENT_PAGES), Some(0));
 }
+
+#[test]
+fn pages_are_taken_if_both_sets_have_them() {
+    for first in [0, 3, 60, 64, 500, 511, 512] {
+        for pages in 0..20 {
+            let (mut free, mut mapped) = (PageSet::new(), PageSet::new());
+            free.insert(0, SEGMENT_PAGES);
+            mapped.insert(0, 510);
+            let before = free;
+            if free.take_if_in(&mapped, first, pages) {
+                assert!(before.contains(first, pages) && mapped.contains(first, pages));
+                assert_eq!(free.count_in(first, pages), 0);
+                free.insert(first, pages);
+            } else {
+                let crosses = first % 64 + pages > 64;
+                assert!(pages == 0 || crosses || first + pages > 510);
+            }
+            assert_eq!(free, before);
+        }
+    }
+}
