@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What the C functions do, over any heap: null for failure, with the reason kept for `kmalloc_last_error`.
+
+use crate::code::set_last_error;
+use core::ffi::{c_int, c_void};
+use core::ptr::{self, NonNull};
+use kmalloc::{DmaSource, Error, Flags, Heap, Source, Threading};
+
+/// A heap as C calls it. Blocks are `void *`; null is no block.
+pub struct CHeap<'heap, S: Source, T: Threading>(&'heap Heap<S, T>);
+
+impl<'heap, S: Source, T: Threading> CHeap<'heap, S, T> {
+    /// C's view of `heap`.
+    pub const fn new(heap: &'heap Heap<S, T>) -> Self {
+        CHeap(heap)
+    }
+
+    /// `kmalloc`.
+    #[inline(always)]
+    pub fn kmalloc(&self, size: usize, flags: c_int) -> *mut c_void {
+        or_null(parse(flags).and_then(|flags| self.0.kmalloc(size, flags)))
+    }
+
+    /// `kmalloc_aligned`.
+    pub fn kmalloc_aligned(&self, size: usize, align: usize, flags: c_int) -> *mut c_void {
+        or_null(parse(flags).and_then(|flags| self.0.kmalloc_aligned(size, align, flags)))
+    }
+
+    /// `kcalloc`.
+    pub fn kcalloc(&self, count: usize, size: usize, flags: c_int) -> *mut c_void {
+        or_null(parse(flags).and_then(|flags| self.0.kcalloc(count, size, flags)))
+    }
+
+    /// `krealloc`.
+    ///
+    /// # Safety
+    ///
+    /// `block` is null or a block of this heap in use; unless this fails the caller gives it up.
+    pub unsafe fn krealloc(&self, block: *mut c_void, size: usize, flags: c_int) -> *mut c_void {
+        let block = NonNull::new(block.cast());
+        // SAFETY: as the caller says.
+        let result = parse(flags).and_then(|flags| unsafe { self.0.krealloc(block, size, flags) });
+        or_null_block(result)
+    }
+
+    /// `krealloc_array`.
+    ///
+    /// # Safety
+    ///
+    /// As [`CHeap::krealloc`].
+    pub unsafe fn krealloc_array(
+        &self,
+        block: *mut c_void,
+        count: usize,
+        size: usize,
+        flags: c_int,
+    ) -> *mut c_void {
+        let block = NonNull::new(block.cast());
+        // SAFETY: as the caller says.
+        let result = parse(flags)
+            .and_then(|flags| unsafe { self.0.krealloc_array(block, count, size, flags) });
+        or_null_block(result)
+    }
+
+    /// `kfree`.
+    ///
+    /// # Safety
+    ///
+    /// `block` is null or a block of this heap in use, which the caller gives up.
+    #[inline(always)]
+    pub unsafe fn kfree(&self, block: *mut c_void) {
+        if let Some(block) = NonNull::new(block.cast()) {
+            // SAFETY: as the caller says.
+            if let Err(error) = unsafe { self.0.kfree(block) } {
+                set_last_error(error);
+            }
+        }
+    }
+
+    /// `ksize`; 0 for null and for what is no block.
+    ///
+    /// # Safety
+    ///
+    /// `block` is null or a block of this heap in use.
+    pub unsafe fn ksize(&self, block: *const c_void) -> usize {
+        let Some(block) = NonNull::new(block.cast_mut().cast()) else {
+            return 0;
+        };
+        // SAFETY: as the caller says.
+        unsafe { self.0.ksize(block) }.unwrap_or_else(|error| {
+            set_last_error(error);
+            0
+        })
+    }
+}
+
+impl<S: DmaSource, T: Threading> CHeap<'_, S, T> {
+    /// `kmalloc_dma` and `kmalloc_dma_with_address`.
+    ///
+    /// # Safety
+    ///
+    /// `dma_addr` is null or may be written.
+    pub unsafe fn kmalloc_dma(&self, size: usize, dma_addr: *mut u64) -> *mut c_void {
+        match self.0.source().dma_alloc(size) {
+            Ok(block) => {
+                if !dma_addr.is_null() {
+                    // SAFETY: as the caller says.
+                    unsafe { dma_addr.write(block.dma_addr) };
+                }
+                block.address.as_ptr().cast()
+            }
+            Err(error) => {
+                set_last_error(error);
+                ptr::null_mut()
+            }
+        }
+    }
+
+    /// `kfree_dma`.
+    ///
+    /// # Safety
+    ///
+    /// `block` is null or DMA memory in use, which the caller gives up.
+    pub unsafe fn kfree_dma(&self, block: *mut c_void) {
+        if let Some(block) = NonNull::new(block.cast())
+            && let Err(error) = self.0.source().dma_free(block)
+        {
+            set_last_error(error);
+        }
+    }
+}
+
+#[inline(always)]
+fn parse(flags: c_int) -> Result<Flags, Error> {
+    Flags::from_bits(flags as u32).ok_or(Error::BadFlags {
+        unknown: flags as u32 & !Flags::all().bits(),
+    })
+}
+
+#[inline(always)]
+fn or_null(result: Result<NonNull<u8>, Error>) -> *mut c_void {
+    or_null_block(result.map(Some))
+}
+
+#[inline(always)]
+fn or_null_block(result: Result<Option<NonNull<u8>>, Error>) -> *mut c_void {
+    match result {
+        Ok(block) => block.map_or(ptr::null_mut(), |block| block.as_ptr().cast()),
+        Err(error) => {
+            set_last_error(error);
+            ptr::null_mut()
+        }
+    }
+}

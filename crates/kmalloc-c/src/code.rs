@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Errors as C sees them: numbers (`enum kmalloc_error` in `kmalloc.h`) and texts.
+
+use core::ffi::{CStr, c_int};
+use core::sync::atomic::{AtomicI32, Ordering};
+use kmalloc::Error;
+
+/// The text of each error, by its number.
+const TEXTS: [&CStr; 18] = [
+    c"no error",
+    c"the message is not a request",
+    c"the server speaks another version of the protocol",
+    c"no such flag",
+    c"no memory has such a size",
+    c"the alignment is not a power of two or can't be served",
+    c"the product of count and size overflows",
+    c"over quota",
+    c"out of memory",
+    c"no contiguous run of memory is long enough",
+    c"no free memory below the address limit",
+    c"no table, slot or address space is left",
+    c"the pointer is not the start of a block",
+    c"the block was freed before",
+    c"the block is another client's",
+    c"the memory is of another kind",
+    c"the manifest does not allow it",
+    c"the kernel refused",
+];
+
+/// What `kmalloc_last_error` returns. One for all threads: a thread that wants to know asks before another one fails.
+static LAST: AtomicI32 = AtomicI32::new(0);
+
+/// The number of an error.
+pub const fn code(error: Error) -> c_int {
+    error.number() as c_int
+}
+
+/// The text of a number.
+pub fn text(code: c_int) -> &'static CStr {
+    let text = usize::try_from(code).ok().and_then(|code| TEXTS.get(code));
+    text.copied().unwrap_or(c"unknown error")
+}
+
+/// The number of the last failure; 0 if there was none.
+pub fn last_error() -> c_int {
+    LAST.load(Ordering::Relaxed)
+}
+
+pub(crate) fn set_last_error(error: Error) {
+    LAST.store(code(error), Ordering::Relaxed);
+}

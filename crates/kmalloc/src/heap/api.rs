@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! kmalloc and its family.
+
+use super::Heap;
+use crate::source::Source;
+use crate::threading::{SingleThread, Threading};
+use crate::{Error, Flags};
+use core::ptr::NonNull;
+
+impl<S: Source, T: Threading> Heap<S, T> {
+    /// A block of at least `size` bytes, aligned to 16 bytes, and to its size if that is a power of two. A `size` of 0 is
+    /// served as 1.
+    ///
+    /// With [`Flags::ZERO`] all of its usable bytes are zero.
+    #[inline]
+    pub fn kmalloc(&self, size: usize, flags: Flags) -> Result<NonNull<u8>, Error> {
+        self.kmalloc_aligned(size, 1, flags)
+    }
+
+    /// As [`Heap::kmalloc`], aligned to `align`, a power of two.
+    #[inline]
+    pub fn kmalloc_aligned(
+        &self,
+        size: usize,
+        align: usize,
+        flags: Flags,
+    ) -> Result<NonNull<u8>, Error> {
+        if !align.is_power_of_two() {
+            return Err(Error::BadAlignment {
+                value: align as u64,
+            });
+        }
+        let (block, zero) = self.allocate(size, align)?;
+        if flags.contains(Flags::ZERO) && !zero {
+            // SAFETY: the block was just allocated.
+            unsafe { block.write_bytes(0, self.ksize(block)?) };
+        }
+        Ok(block)
+    }
+
+    /// A block for `count` elements of `size` bytes; refused if the product overflows.
+    pub fn kcalloc(&self, count: usize, size: usize, flags: Flags) -> Result<NonNull<u8>, Error> {
+        let bytes = count.checked_mul(size).ok_or(Error::Overflow {
+            count: count as u64,
+            size: size as u64,
+        })?;
+        self.kmalloc(bytes, flags | Flags::ZERO)
+    }
+
+    /// Makes a block one of `size` bytes and returns where it is now; bytes up to the smaller of the two sizes stay.
+    ///
+    /// No block acts as [`Heap::kmalloc`]; a `size` of 0 frees the block and returns none. On failure the block is as it
+    /// was. With [`Flags::ZERO`], on a block that was allocated with it and always resized with it, bytes gained are zero:
+    /// as in Linux, a heap does not know how many of a block's usable bytes its owner had asked for.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a block of this heap in use; on success the caller gives it up for the one returned.
+    pub unsafe fn krealloc(
+        &self,
+        block: Option<NonNull<u8>>,
+        size: usize,
+        flags: Flags,
+    ) -> Result<Option<NonNull<u8>>, Error> {
+        let Some(block) = block else {
+            return self.kmalloc(size, flags).map(Some);
+        };
+        // SAFETY: as the caller says.
+        unsafe {
+            if size == 0 {
+                return self.kfree(block).map(|()| None);
+            }
+            let old = self.ksize(block)?;
+            let new_block = self.reallocate(block, old, size, 1)?;
+            if flags.contains(Flags::ZERO) {
+                let kept = old.min(size);
+                new_block
+                    .add(kept)
+                    .write_bytes(0, self.ksize(new_block)? - kept);
+            }
+            Ok(Some(new_block))
+        }
+    }
+
+    /// As [`Heap::krealloc`] for `count` elements of `size` bytes; refused if the product overflows, with the block as it
+    /// was.
+    ///
+    /// # Safety
+    ///
+    /// As [`Heap::krealloc`].
+    pub unsafe fn krealloc_array(
+        &self,
+        block: Option<NonNull<u8>>,
+        count: usize,
+        size: usize,
+        flags: Flags,
+    ) -> Result<Option<NonNull<u8>>, Error> {
+        let bytes = count.checked_mul(size).ok_or(Error::Overflow {
+            count: count as u64,
+            size: size as u64,
+        })?;
+        // SAFETY: as the caller says.
+        unsafe { self.krealloc(block, bytes, flags) }
+    }
+
+    /// Frees a block. What is recognisably none is refused.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a block of this heap in use, which the caller gives up.
+    #[inline]
+    pub unsafe fn kfree(&self, block: NonNull<u8>) -> Result<(), Error> {
+        // SAFETY: as the caller says.
+        unsafe { self.free(block) }
+    }
+
+    /// Bytes that the owner of a block may use.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a block of this heap in use.
+    #[inline]
+    pub unsafe fn ksize(&self, block: NonNull<u8>) -> Result<usize, Error> {
+        // SAFETY: as the caller says.
+        unsafe { self.usable_size(block) }
+    }
+}
+
+impl<S: Source> Heap<S, SingleThread> {
+    /// Gives back everything that is not in use.
+    pub fn trim(&self) {
+        self.reclaim(&self.main);
+    }
+}

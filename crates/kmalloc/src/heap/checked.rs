@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The heap in checked mode, which finds a program's mistakes.
+//!
+//! It stands on the heap as it is, asks it for 16 bytes more a block, and keeps freed blocks in a queue a class before they
+//! are used again. What is found: see [`Fault`]; by which words: see `crate::checked`. What is not: reads, writes that hit
+//! another block exactly, writes in front of a bucket's first block, and writes to a freed block of more than 16 KiB.
+
+use super::Heap;
+use super::slow::Kind;
+use crate::checked::{Call, Fault, State, TRAILER_SIZE, Trailer, report};
+use crate::segment::Segment;
+use crate::source::{Region, Source};
+use crate::thread_heap::ThreadHeap;
+use crate::threading::Threading;
+use crate::{Error, bad_pointer};
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{self, NonNull};
+use kmalloc_bucket::resident::slots::{
+    BUCKET_MASK_MAX, BUCKET_SLOT_MAX, BUCKET_SLOT_MIN, block_size, mask_of, slot_of,
+};
+use kmalloc_bucket::resident::{BUCKET_SIZE, GROUP_PAGES, first_bucket_offset, page_of};
+
+/// Freed blocks of a class that wait before the first of them is used again, and bytes of them.
+const QUARANTINE_LENGTH: usize = 64;
+const QUARANTINE_SIZE: usize = 64 << 10;
+
+impl<S: Source, T: Threading> Heap<S, T> {
+    /// A block, and whether its bytes are known to be zero.
+    pub(super) fn allocate(&self, size: usize, align: usize) -> Result<(NonNull<u8>, bool), Error> {
+        let raw_size = size
+            .checked_add(TRAILER_SIZE + 1)
+            .ok_or(Error::BadSize { size: size as u64 })?
+            - 1;
+        let align = if size.is_power_of_two() {
+            align.max(size)
+        } else {
+            align
+        };
+        let mask = mask_of(raw_size, align);
+        let rested = if mask <= BUCKET_MASK_MAX {
+            self.take_rested(slot_of(mask))?
+        } else {
+            None
+        };
+        let (block, zero) = match rested.or_else(|| self.pop(mask)) {
+            Some(block) => (block, false),
+            None => self.alloc_slow(raw_size, align)?,
+        };
+        // SAFETY: the block was just allocated.
+        unsafe {
+            let trailer = Trailer::of(block, self.kind_of(block)?.size());
+            trailer.set_live(&self.shared.secret, size);
+        }
+        Ok((block, zero))
+    }
+
+    /// The block of a class that was freed first, if enough wait behind it.
+    fn take_rested(&self, slot: usize) -> Result<Option<NonNull<u8>>, Error> {
+        let part = self.current()?;
+        let wait = QUARANTINE_LENGTH.min(QUARANTINE_SIZE / block_size(slot));
+        // SAFETY: the part is this thread's own.
+        let queue = unsafe { &mut (*part.local.get()).quarantine[slot] };
+        while queue.length > wait {
+            let rested = queue.pop(&self.shared.secret);
+            if let Some((block, link_whole)) = rested
+                && self.is_untouched(block, slot, link_whole, Call::Allocate)
+            {
+                return Ok(Some(block));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether nothing was written to a queued block.
+    fn is_untouched(&self, block: NonNull<u8>, slot: usize, link_whole: bool, call: Call) -> bool {
+        // SAFETY: a queued block is mapped, and nobody's.
+        let trailer = unsafe { Trailer::of(block, block_size(slot)) };
+        let untouched = link_whole
+            && trailer.poison_is_whole()
+            && trailer.state(&self.shared.secret) == State::Free;
+        if !untouched {
+            report(Fault::WriteAfterFree, call, block, block_size(slot));
+        }
+        untouched
+    }
+
+    /// What the block in use at `block` is, and the size that was asked for.
+    ///
+    /// # Safety
+    ///
+    /// None beyond the region's: this is where wild pointers are found out.
+    unsafe fn inspect(&self, block: NonNull<u8>, call: Call) -> Result<(Kind, usize), Error> {
+        // SAFETY: `is_known` says that the segment is open.
+        let kind = match unsafe { self.is_known(block).then(|| self.kind_of(block)) } {
+            Some(Ok(kind)) => kind,
+            _ => {
+                report(Fault::BadPointer, call, block, 0);
+                return Err(bad_pointer(block));
+            }
+        };
+        // SAFETY: the block is mapped as far as it reaches.
+        let trailer = unsafe { Trailer::of(block, kind.size()) };
+        let (fault, error) = match trailer.state(&self.shared.secret) {
+            State::Live(size) if trailer.canary_is_whole(size) => {
+                if self.front_is_whole(block, kind) {
+                    return Ok((kind, size));
+                }
+                (Fault::Underflow, bad_pointer(block))
+            }
+            State::Free => {
+                let address = block.addr().get() as u64;
+                (Fault::DoubleFree, Error::DoubleFree { address })
+            }
+            State::Blank => (Fault::BadPointer, bad_pointer(block)),
+            State::Live(_) | State::Damaged => (Fault::Overflow, bad_pointer(block)),
+        };
+        report(fault, call, block, kind.size());
+        Err(error)
+    }
+
+    /// Whether a pointer lies where a block could be. Other threads' segments can't be looked up; their pointers are
+    /// believed.
+    fn is_known(&self, block: NonNull<u8>) -> bool {
+        match self.shared.region_of(block) {
+            Some(Region::Large) => true,
+            Some(Region::Resident) => {
+                let Ok(part) = self.current() else {
+                    return false;
+                };
+                // SAFETY: the part is this thread's own.
+                let segments = unsafe { (*part.local.get()).segments() };
+                let mut next = segments.first();
+                while let Some(segment) = next {
+                    // SAFETY: it is in the list; the header of another segment is not touched.
+                    unsafe {
+                        if Segment::of(block) == segment {
+                            return true;
+                        }
+                        next = segments.after(segment);
+                    }
+                }
+                T::SHARED
+            }
+            None => false,
+        }
+    }
+
+    /// Whether the end of the block in front of this one, in the same bucket, is what the heap wrote.
+    fn front_is_whole(&self, block: NonNull<u8>, kind: Kind) -> bool {
+        let Kind::Bucket { slot } = kind else {
+            return true;
+        };
+        let address = block.addr().get();
+        let first = if page_of(address) < GROUP_PAGES {
+            first_bucket_offset(address, block_size(slot))
+        } else {
+            0
+        };
+        if address % BUCKET_SIZE < first + block_size(slot) {
+            return true;
+        }
+        // SAFETY: a block of the same size is in front; blocks of a bucket are stamped when they are cut.
+        let front = unsafe { Trailer::of(block.sub(block_size(slot)), block_size(slot)) };
+        matches!(
+            front.state(&self.shared.secret),
+            State::Live(_) | State::Free
+        )
+    }
+
+    /// # Safety
+    ///
+    /// As [`Heap::kfree`].
+    pub(super) unsafe fn free(&self, block: NonNull<u8>) -> Result<(), Error> {
+        // SAFETY: as the caller says; what is no block is refused.
+        unsafe {
+            let (kind, _) = self.inspect(block, Call::Free)?;
+            self.free_inspected(block, kind)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `block` is a block in use of this kind, which the caller gives up.
+    unsafe fn free_inspected(&self, block: NonNull<u8>, kind: Kind) -> Result<(), Error> {
+        // SAFETY: as the caller says.
+        unsafe {
+            let trailer = Trailer::of(block, kind.size());
+            trailer.set_free(&self.shared.secret);
+            if let Kind::Bucket { slot } = kind {
+                trailer.poison();
+                if self.is_own(block) {
+                    let part = self.current()?;
+                    let queue = &mut (*part.local.get()).quarantine[slot];
+                    if let Some(damaged) = queue.push(&self.shared.secret, block) {
+                        report(Fault::WriteAfterFree, Call::Free, damaged, kind.size());
+                    }
+                    return Ok(());
+                }
+            }
+            if self.push(block, kind.size() - 1) {
+                return Ok(());
+            }
+            self.free_slow(block)
+        }
+    }
+
+    /// Puts all blocks that wait on the lists of the heap below.
+    pub(super) fn leave_quarantine(&self, part: &ThreadHeap) {
+        for slot in BUCKET_SLOT_MIN..=BUCKET_SLOT_MAX {
+            loop {
+                // SAFETY: the part is the caller's own; a queued block is nobody's.
+                unsafe {
+                    let local = &mut *part.local.get();
+                    let Some((block, link_whole)) = local.quarantine[slot].pop(&self.shared.secret)
+                    else {
+                        break;
+                    };
+                    if self.is_untouched(block, slot, link_whole, Call::Trim) {
+                        local.push(slot, block);
+                    }
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Heap::ksize`].
+    pub(super) unsafe fn usable_size(&self, block: NonNull<u8>) -> Result<usize, Error> {
+        // SAFETY: what is no block is refused.
+        Ok(unsafe { self.inspect(block, Call::Size)? }.1)
+    }
+
+    /// Moves the block always, so that whoever kept the old pointer is found out.
+    ///
+    /// # Safety
+    ///
+    /// As [`Heap::krealloc`].
+    pub(super) unsafe fn reallocate(
+        &self,
+        block: NonNull<u8>,
+        kept: usize,
+        size: usize,
+        align: usize,
+    ) -> Result<NonNull<u8>, Error> {
+        // SAFETY: what is no block is refused.
+        unsafe {
+            let (kind, old_size) = self.inspect(block, Call::Reallocate)?;
+            let (moved, _) = self.allocate(size, align)?;
+            moved.copy_from_nonoverlapping(block, kept.min(old_size).min(size));
+            self.free_inspected(block, kind)?;
+            Ok(moved)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`GlobalAlloc::dealloc`]; what is no block of that size is refused.
+    unsafe fn inspect_layout(
+        &self,
+        block: NonNull<u8>,
+        layout: Layout,
+        call: Call,
+    ) -> Option<Kind> {
+        // SAFETY: as the caller says.
+        let (kind, size) = unsafe { self.inspect(block, call).ok()? };
+        if size != layout.size() {
+            report(Fault::WrongSize, call, block, kind.size());
+            return None;
+        }
+        Some(kind)
+    }
+}
+
+// SAFETY: blocks are as large and as aligned as their layout says, and disjoint; violations do not unwind where panics
+// abort.
+unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match self.allocate(layout.size(), layout.align()) {
+            Ok((block, _)) => block.as_ptr(),
+            Err(_) => ptr::null_mut(),
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as the caller says; what is no block is refused.
+        unsafe {
+            let block = NonNull::new_unchecked(block);
+            if let Some(kind) = self.inspect_layout(block, layout, Call::Free) {
+                // It was just found to be a block.
+                let _ = self.free_inspected(block, kind);
+            }
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as the caller says; what is no block is refused.
+        unsafe {
+            let block = NonNull::new_unchecked(block);
+            let inspected = self.inspect_layout(block, layout, Call::Reallocate);
+            let moved = inspected.and_then(|_| {
+                self.reallocate(block, layout.size(), size, layout.align())
+                    .ok()
+            });
+            moved.map_or(ptr::null_mut(), NonNull::as_ptr)
+        }
+    }
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The heap as it runs in production: the fast paths as the global allocator of a Rust program, and under kmalloc.
+
+use super::Heap;
+use super::slow::Kind;
+use crate::Error;
+use crate::source::{Region, Source};
+use crate::threading::Threading;
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{self, NonNull};
+use kmalloc_bucket::resident::PAGE_SIZE;
+use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, mask_of, slot_of};
+
+impl<S: Source, T: Threading> Heap<S, T> {
+    /// Takes and returns what `alloc` does, in the same registers, so that the fast path has nothing to move.
+    #[cold]
+    #[inline(never)]
+    fn alloc_slow_or_null(&self, layout: Layout) -> *mut u8 {
+        match self.alloc_slow(layout.size(), layout.align()) {
+            Ok((block, _)) => block.as_ptr(),
+            Err(_) => ptr::null_mut(),
+        }
+    }
+
+    /// Grows a block of whole pages to serve a request with this mask; `false` if that is not quickly done.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a block of this heap in use.
+    #[inline(never)]
+    unsafe fn grow_quickly(&self, block: NonNull<u8>, mask: usize) -> bool {
+        // SAFETY: the block lies in an open segment, and the part is this thread's own.
+        unsafe {
+            self.shared.region_of(block) == Some(Region::Resident)
+                && self.is_own(block)
+                && (*self.local()).run_grow_quickly(block, mask / PAGE_SIZE + 1)
+        }
+    }
+
+    /// As `free_slow`, with the arguments of `dealloc`.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a block of this heap in use, which the caller gives up.
+    #[cold]
+    #[inline(never)]
+    unsafe fn dealloc_slow(&self, block: *mut u8) {
+        // SAFETY: as the caller says.
+        let freed = unsafe { self.free_slow(NonNull::new_unchecked(block)) };
+        debug_assert_eq!(freed, Ok(()));
+    }
+}
+
+/// What kmalloc and its family are made of.
+impl<S: Source, T: Threading> Heap<S, T> {
+    /// A block, and whether its bytes are known to be zero.
+    #[inline(always)]
+    pub(super) fn allocate(&self, size: usize, align: usize) -> Result<(NonNull<u8>, bool), Error> {
+        match self.pop(mask_of(size, align)) {
+            Some(block) => Ok((block, false)),
+            None => self.alloc_slow(size, align),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Heap::kfree`].
+    #[inline(always)]
+    pub(super) unsafe fn free(&self, block: NonNull<u8>) -> Result<(), Error> {
+        // SAFETY: as the caller says.
+        unsafe {
+            let kind = self.kind_of(block)?;
+            if !self.push(block, kind.size() - 1) {
+                return self.free_slow(block);
+            }
+            if let Kind::Bucket { .. } = kind {
+                let part = T::current(&self.main);
+                let countdown = &raw mut (*(*part).local.get()).frees_until_collect;
+                *countdown -= 1;
+                if *countdown == 0 {
+                    self.maintain(&*part);
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Heap::ksize`].
+    #[inline(always)]
+    pub(super) unsafe fn usable_size(&self, block: NonNull<u8>) -> Result<usize, Error> {
+        // SAFETY: as the caller says.
+        Ok(unsafe { self.kind_of(block)? }.size())
+    }
+
+    /// # Safety
+    ///
+    /// As [`Heap::realloc_slow`].
+    pub(super) unsafe fn reallocate(
+        &self,
+        block: NonNull<u8>,
+        kept: usize,
+        size: usize,
+        align: usize,
+    ) -> Result<NonNull<u8>, Error> {
+        // SAFETY: as the caller says.
+        unsafe { self.realloc_slow(block, kept, size, align) }
+    }
+}
+
+// SAFETY: blocks are as large and as aligned as their layout says (`slots::mask_of`), and disjoint; nothing unwinds.
+unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
+    #[inline(always)]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match self.pop(mask_of(layout.size(), layout.align())) {
+            Some(block) => block.as_ptr(),
+            None => self.alloc_slow_or_null(layout),
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: `block` is a block of this heap that was allocated with this layout.
+        unsafe {
+            let mask = mask_of(layout.size(), layout.align());
+            if !self.push(NonNull::new_unchecked(block), mask) {
+                self.dealloc_slow(block);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let (block, zero) = match self.pop(mask_of(layout.size(), layout.align())) {
+            Some(block) => (block, false),
+            None => match self.alloc_slow(layout.size(), layout.align()) {
+                Ok(allocated) => allocated,
+                Err(_) => return ptr::null_mut(),
+            },
+        };
+        if !zero {
+            // SAFETY: the block has at least that many bytes.
+            unsafe { block.write_bytes(0, layout.size()) };
+        }
+        block.as_ptr()
+    }
+
+    #[inline(always)]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let old = mask_of(layout.size(), layout.align());
+        let new = mask_of(size, layout.align());
+        if old.max(new) <= BUCKET_MASK_MAX && slot_of(old) == slot_of(new) {
+            return block;
+        }
+        // SAFETY: `block` is a block of this heap that was allocated with this layout.
+        unsafe {
+            let block = NonNull::new_unchecked(block);
+            if new > old && new > BUCKET_MASK_MAX && self.grow_quickly(block, new) {
+                return block.as_ptr();
+            }
+            match self.realloc_slow(block, layout.size(), size, layout.align()) {
+                Ok(block) => block.as_ptr(),
+                Err(_) => ptr::null_mut(),
+            }
+        }
+    }
+}

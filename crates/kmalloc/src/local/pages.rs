@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Pages of a thread's segments: found, mapped, taken, given.
+
+use super::Local;
+use crate::segment::{Books, Segment};
+use crate::shared::Shared;
+use crate::source::{SEGMENT_SIZE, Source};
+use crate::thread_heap::ThreadHeap;
+use crate::{Error, NO_ROOM};
+use core::ptr::NonNull;
+use kmalloc_bucket::resident::{GROUP_PAGES, PAGE_SIZE, SEGMENT_PAGES};
+
+/// Segments looked into before a new one is opened; bounds the search in a heap of many fragments.
+const SEGMENTS_SEARCHED_MAX: usize = 32;
+/// Pages asked for at a time, at least.
+const STEP_PAGES_MIN: usize = 16;
+/// The part of what is mapped already that is asked for at a time: with a sixteenth, a heap that doubles asks about 11
+/// times, and a thirty-second of it is idle on average.
+const STEP_FRACTION: usize = 16;
+/// Heaps with this many pages grow by whole segments, each of which can be one large frame.
+const WHOLE_SEGMENT_PAGES: usize = 8 * SEGMENT_PAGES;
+
+/// What is looked for: pages in a row, the first of them at a multiple of `align` pages.
+#[derive(Clone, Copy)]
+pub(super) struct Request {
+    pub pages: usize,
+    pub align: usize,
+}
+
+impl Request {
+    pub const BUCKET: Request = Request {
+        pages: GROUP_PAGES,
+        align: GROUP_PAGES,
+    };
+}
+
+impl Local {
+    /// The first segment of those with free pages that `fits`.
+    pub(super) fn find_segment(&self, fits: impl Fn(&Books) -> bool) -> Option<NonNull<Segment>> {
+        let mut next = self.segments.first();
+        for _ in 0..SEGMENTS_SEARCHED_MAX {
+            let segment = next?;
+            // SAFETY: segments in the list are open and this thread's own.
+            let books = unsafe { &(*segment.as_ptr()).books };
+            if fits(books) {
+                return Some(segment);
+            }
+            if books.free.is_empty() && !books.first_bucket_free {
+                // Behind it come only such.
+                return None;
+            }
+            // SAFETY: it is in the list.
+            next = unsafe { self.segments.after(segment) };
+        }
+        None
+    }
+
+    /// Takes mapped pages out of the free ones: the segment, and the first page.
+    pub(super) fn take_pages(&mut self, request: Request) -> Option<(NonNull<Segment>, usize)> {
+        let find = |books: &Books| books.free_mapped().find_run(request.pages, request.align);
+        let segment = self.find_segment(|books| find(books).is_some())?;
+        // SAFETY: the segment is this thread's own.
+        let page = find(unsafe { &(*segment.as_ptr()).books })?;
+        // SAFETY: the pages are free.
+        unsafe { self.mark_taken(segment, page, request.pages) };
+        Some((segment, page))
+    }
+
+    /// Takes the `pages` pages from `page`, mapping what is not; `false` if one is in use or can't be mapped.
+    ///
+    /// # Safety
+    ///
+    /// `segment` is this thread's own.
+    pub(super) unsafe fn take_pages_at<S: Source>(
+        &mut self,
+        shared: &Shared<S>,
+        segment: NonNull<Segment>,
+        page: usize,
+        pages: usize,
+    ) -> bool {
+        // SAFETY: as the caller says.
+        unsafe {
+            if page + pages > SEGMENT_PAGES || !(*segment.as_ptr()).books.free.contains(page, pages)
+            {
+                return false;
+            }
+            if !(*segment.as_ptr()).books.mapped.contains(page, pages)
+                && self.map_pages(shared, segment, page, pages).is_err()
+            {
+                return false;
+            }
+            self.mark_taken(segment, page, pages);
+        }
+        true
+    }
+
+    /// # Safety
+    ///
+    /// `segment` is this thread's own, and the pages are mapped and free.
+    unsafe fn mark_taken(&mut self, segment: NonNull<Segment>, page: usize, pages: usize) {
+        // SAFETY: as the caller says; the segment is in the list.
+        unsafe {
+            (*segment.as_ptr()).books.free.remove(page, pages);
+            self.move_back_if_full(segment);
+        }
+        self.used_pages += pages;
+    }
+
+    /// Keeps segments without free pages at the end of the list.
+    ///
+    /// # Safety
+    ///
+    /// `segment` is in the list.
+    pub(super) unsafe fn move_back_if_full(&mut self, segment: NonNull<Segment>) {
+        // SAFETY: as the caller says.
+        unsafe {
+            let books = &(*segment.as_ptr()).books;
+            if books.free.is_empty() && !books.first_bucket_free {
+                self.segments.remove(segment);
+                self.segments.push_back(segment);
+            }
+        }
+    }
+
+    /// Puts pages back among the free ones. They stay mapped; their tags are the caller's affair.
+    ///
+    /// # Safety
+    ///
+    /// The pages of `segment`, which is this thread's own, were taken, and nothing uses them any more.
+    pub(super) unsafe fn give_pages(
+        &mut self,
+        segment: NonNull<Segment>,
+        page: usize,
+        pages: usize,
+    ) {
+        // SAFETY: as the caller says; the segment is in the list.
+        unsafe {
+            (*segment.as_ptr()).books.free.insert(page, pages);
+            if self.segments.first() != Some(segment) {
+                self.segments.remove(segment);
+                self.segments.push_front(segment);
+            }
+        }
+        self.used_pages -= pages;
+    }
+
+    /// Sees to it that `request` can be served from mapped pages: by counting free blocks when that is due, else by
+    /// mapping more pages.
+    pub(super) fn grow<S: Source>(
+        &mut self,
+        shared: &Shared<S>,
+        owner: *const ThreadHeap,
+        request: Request,
+    ) -> Result<(), Error> {
+        if self.mapped_pages >= self.collect_at_pages {
+            self.collect();
+            let fits = |books: &Books| {
+                let run = books.free_mapped().find_run(request.pages, request.align);
+                run.is_some()
+            };
+            if self.find_segment(fits).is_some() {
+                return Ok(());
+            }
+        }
+        let find = |books: &Books| books.free.find_run(request.pages, request.align);
+        let segment = match self.find_segment(|books| find(books).is_some()) {
+            Some(segment) => segment,
+            None => self.open_segment(shared, owner)?,
+        };
+        // SAFETY: the segment is this thread's own.
+        let page = find(unsafe { &(*segment.as_ptr()).books }).ok_or(NO_ROOM)?;
+        // SAFETY: the pages are free.
+        unsafe { self.map_pages(shared, segment, page, request.pages) }
+    }
+
+    /// Pages to ask for at a time.
+    fn step_pages(&self) -> usize {
+        if self.mapped_pages >= WHOLE_SEGMENT_PAGES {
+            return SEGMENT_PAGES;
+        }
+        let step = (self.mapped_pages / STEP_FRACTION).next_multiple_of(GROUP_PAGES);
+        step.clamp(STEP_PAGES_MIN, SEGMENT_PAGES / 2)
+    }
+
+    fn open_segment<S: Source>(
+        &mut self,
+        shared: &Shared<S>,
+        owner: *const ThreadHeap,
+    ) -> Result<NonNull<Segment>, Error> {
+        let mut pages = self.step_pages();
+        let mut opened = shared.segment_open(pages * PAGE_SIZE);
+        if opened.is_err() {
+            // What is left may still do for the request at hand.
+            pages = 2 * GROUP_PAGES;
+            opened = shared.segment_open(pages * PAGE_SIZE);
+        }
+        let base = opened?;
+        debug_assert!(base.addr().get().is_multiple_of(SEGMENT_SIZE));
+        self.mapped_pages += pages;
+        self.used_pages += GROUP_PAGES;
+        // SAFETY: the segment was just opened.
+        unsafe {
+            let segment = Segment::create(base, pages, owner);
+            self.segments.push_front(segment);
+            Ok(segment)
+        }
+    }
+
+    /// Maps those of the `pages` pages from `page` that are not, and some behind them.
+    ///
+    /// # Safety
+    ///
+    /// `segment` is this thread's own, and the pages are free.
+    unsafe fn map_pages<S: Source>(
+        &mut self,
+        shared: &Shared<S>,
+        segment: NonNull<Segment>,
+        page: usize,
+        pages: usize,
+    ) -> Result<(), Error> {
+        let mut from = page;
+        loop {
+            // SAFETY: the segment is this thread's own.
+            let missing = unsafe {
+                let books = &(*segment.as_ptr()).books;
+                books.free.without(&books.mapped)
+            };
+            let Some((first, length)) = missing.next_run(from) else {
+                return Ok(());
+            };
+            if first >= page + pages {
+                return Ok(());
+            }
+            let needed = length.min(page + pages - first);
+            let wanted = length.min(needed.max(self.step_pages()));
+            // SAFETY: the pages lie in an open segment, and none of them is mapped.
+            let mapped = unsafe {
+                let at = Segment::page_address(segment, first);
+                match shared.segment_map(at, wanted * PAGE_SIZE) {
+                    Ok(()) => wanted,
+                    Err(error) if wanted == needed => return Err(error),
+                    Err(_) => {
+                        shared.segment_map(at, needed * PAGE_SIZE)?;
+                        needed
+                    }
+                }
+            };
+            self.mapped_pages += mapped;
+            // SAFETY: the segment is this thread's own.
+            unsafe { (*segment.as_ptr()).books.mapped.insert(first, mapped) };
+            from = first + mapped;
+        }
+    }
+}

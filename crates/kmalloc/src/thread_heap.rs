@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The part of a heap that belongs to one thread, with the door through which other threads return its blocks.
+
+use crate::local::{Block, Local};
+use crate::remote::{Link, RemoteList};
+use core::cell::{Cell, UnsafeCell};
+use core::ptr;
+
+/// A thread's part of a heap. It outlives the thread: another one takes it over.
+#[repr(C)]
+pub struct ThreadHeap {
+    /// First, so that the lists need no offset.
+    pub(crate) local: UnsafeCell<Local>,
+    /// Blocks of this thread that others freed.
+    pub(crate) remote: RemoteList<Block>,
+    /// The next in the list of those without a thread.
+    pub(crate) next_orphan: Cell<*const ThreadHeap>,
+}
+
+impl ThreadHeap {
+    pub(crate) const fn new() -> ThreadHeap {
+        ThreadHeap {
+            local: UnsafeCell::new(Local::new()),
+            remote: RemoteList::new(),
+            next_orphan: Cell::new(ptr::null()),
+        }
+    }
+}
+
+impl Link for Block {
+    unsafe fn set_next(node: *mut Block, next: *mut Block) {
+        // SAFETY: the node is a block that the caller gives up.
+        unsafe { (*node).next = next };
+    }
+}
+
+// SAFETY: a free block is bytes.
+unsafe impl Send for Block {}
