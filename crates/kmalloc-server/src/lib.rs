@@ -2,7 +2,8 @@
 //! Policy of the memory server: decode, check, act. Pure over a [`kernel::Kernel`]; no `unsafe`, no seL4.
 //!
 //! # Invariants
-//! - A request that fails has changed nothing, but for page tables that stay with the client that they are charged to.
+//! - A request that fails has changed nothing, but for page tables and frames of ledgers that stay with the client that
+//!   they are charged to.
 //! - Free pages + committed pages of all clients + pages of the server = what boot gave.
 //! - No request runs a loop that is not bounded by its own size or a constant.
 #![no_std]

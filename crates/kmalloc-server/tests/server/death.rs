@@ -5,7 +5,7 @@ use crate::system::{Answer, MIB, PAGE, RAM, System, UNLIMITED, program};
 use kmalloc_protocol::{Error, LABEL, Reply, Request};
 use kmalloc_server::Outcome;
 use kmalloc_server::client::{Badge, End, Fault, FaultKind};
-use kmalloc_server::kernel::{ClientIndex, Kernel, Object, Slot};
+use kmalloc_server::kernel::{ClientIndex, ClientObject, Kernel, Object, Slot};
 use kmalloc_server::physical::{Chunk, ChunkForm, Large, LargeForm};
 
 /// Lets a client have some of everything, all of it written to.
@@ -181,6 +181,34 @@ fn after_all_clients_every_untyped_of_boot_retypes_whole() {
         assert_eq!(kernel.revoke(untyped), Ok(()));
         let first = Slot::Page(chunk.first_page());
         assert_eq!(kernel.retype(untyped, Object::Frame, first, 16), Ok(()));
+    }
+}
+
+#[test]
+fn a_client_has_its_own_objects_and_they_go_with_it() {
+    use ClientObject::{CNode, Notification, Reply, SchedContext, Tcb};
+    let plain = [Tcb, CNode, Notification];
+    let mcs = [Tcb, CNode, Notification, SchedContext, Reply];
+    let cases = [
+        (System::new(RAM), &plain[..]),
+        (System::new_mcs(RAM), &mcs[..]),
+    ];
+    for (mut system, expected) in cases {
+        let free = system.books().free;
+        let client = system.spawn(UNLIMITED);
+        let objects = |system: &System| {
+            mcs.into_iter()
+                .filter(|which| {
+                    let slot = Slot::Client(client, *which);
+                    system.server.kernel().capability(slot).is_some()
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(objects(&system), expected);
+        fill_up(&mut system, client);
+        system.kill(client);
+        assert_eq!(objects(&system), []);
+        assert_eq!(system.books().free, free);
     }
 }
 

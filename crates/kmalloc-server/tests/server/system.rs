@@ -72,9 +72,18 @@ pub struct System {
 
 impl System {
     pub fn new(ram: &[(u64, u32)]) -> System {
+        System::boot(ram, false)
+    }
+
+    /// On a kernel with scheduling contexts.
+    pub fn new_mcs(ram: &[(u64, u32)]) -> System {
+        System::boot(ram, true)
+    }
+
+    fn boot(ram: &[(u64, u32)], mcs: bool) -> System {
         let (kernel, physical) = FakeKernel::boot(ram);
         System {
-            server: Server::new(kernel, physical, false),
+            server: Server::new(kernel, physical, mcs),
             scan_every: 1,
             requests: 0,
         }
