@@ -19,6 +19,8 @@ pub enum Use {
     Head = 2,
     /// A further page of a run.
     Tail = 3,
+    /// The first page of a segment whose other pages are mapped one by one, as tails.
+    Segment = 4,
 }
 
 /// A page of a segment. All zero is a free page.
@@ -45,6 +47,8 @@ pub struct Entry {
     pub length: u32,
     /// Head: pages of address space from here on, mapped or kept to grow into.
     pub reserved: u32,
+    /// Head: log2 of the pages that the run's address is a multiple of.
+    pub align_bits: u8,
     /// What a free page was used for last, so that a second free is told from a wild pointer.
     pub history: Use,
 }

@@ -106,6 +106,8 @@ pub enum Request<'a> {
         /// Bytes wanted; rounded up to whole pages.
         #[serde(with = "le")]
         size: u64,
+        /// log2 of the alignment of its address; up to 12 costs nothing.
+        align_bits: u8,
     },
     /// Another size for a region of `GrantLarge`; its frames are remapped where it must move, and no byte is copied.
     /// Reply: [`Region`](crate::Reply::Region).
@@ -133,5 +135,31 @@ pub enum Request<'a> {
         /// 0 for success.
         #[serde(with = "le")]
         status: u32,
+    },
+    /// A segment: 2 MiB of address space of which the first `size` bytes are mapped, zero. Its other pages can be mapped
+    /// and unmapped one by one, unless all were mapped at once. It goes back by `Release`. Reply:
+    /// [`Region`](crate::Reply::Region).
+    OpenSegment {
+        /// Bytes mapped, whole pages, at least one and at most 2 MiB.
+        #[serde(with = "le")]
+        size: u64,
+    },
+    /// Maps pages of an open segment, zero. Reply: [`Done`](crate::Reply::Done).
+    Map {
+        /// The first page.
+        #[serde(with = "le")]
+        address: u64,
+        /// Bytes, whole pages, none of them mapped.
+        #[serde(with = "le")]
+        size: u64,
+    },
+    /// Unmaps pages of an open segment. Reply: [`Done`](crate::Reply::Done).
+    Unmap {
+        /// The first page.
+        #[serde(with = "le")]
+        address: u64,
+        /// Bytes, whole pages, all of them mapped.
+        #[serde(with = "le")]
+        size: u64,
     },
 }

@@ -2,6 +2,7 @@
 //! What the server keeps of a client.
 
 use crate::kernel::ClientIndex;
+use crate::segments::SEGMENT_PAGES;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_bucket::size_class::CLASS_COUNT;
 use kmalloc_protocol::window::Window;
@@ -10,6 +11,9 @@ use kmalloc_protocol::window::Window;
 pub const CLIENTS_MAX: usize = 448;
 /// Page directories of one client: 1 GiB of address space each.
 pub const DIRECTORIES_MAX: usize = 24;
+
+/// Segments that a client may have whatever its limit.
+const SEGMENTS_BASE: usize = 16;
 
 const INDEX_BITS: u32 = 9;
 const GENERATION_BITS: u32 = 16;
@@ -151,6 +155,8 @@ pub struct Client {
     pub partial: [u32; CLASS_COUNT],
     /// For each window, the first segment.
     pub segments: [u32; Window::ALL.len()],
+    /// How many segments that are.
+    pub segment_count: usize,
     /// First of the physical pages that the client has.
     pub pages: u32,
     /// First of the chunks of kernel objects that the client has.
@@ -179,6 +185,7 @@ impl Client {
         committed_peak: 0,
         partial: [NONE; CLASS_COUNT],
         segments: [NONE; Window::ALL.len()],
+        segment_count: 0,
         pages: NONE,
         chunks: NONE,
         chunk_used: 0,
@@ -196,6 +203,12 @@ impl Client {
             dma_pages: 0,
         },
     };
+
+    /// Segments that the client may have: address space for four times its memory, and a few to begin with. Address space
+    /// is common to all, so no client may take it all.
+    pub fn segment_limit(&self) -> usize {
+        SEGMENTS_BASE + self.limit_pages / (SEGMENT_PAGES / 4)
+    }
 
     /// The segment list of a window.
     pub fn segments_of(&mut self, window: Window) -> &mut u32 {

@@ -21,6 +21,7 @@ pub mod kernel;
 mod memory;
 pub mod physical;
 mod region;
+mod resident;
 mod run;
 pub mod segments;
 mod served;
@@ -75,9 +76,9 @@ impl From<Refused> for Error {
 
 /// Segments for a machine with this many pages: address space is plenty, ledgers for it are not.
 pub const fn segment_count(pages: usize) -> usize {
-    let wanted = pages / 16;
-    if wanted < 2048 {
-        2048
+    let wanted = pages / 8;
+    if wanted < 4096 {
+        4096
     } else if wanted > 32_768 {
         32_768
     } else {

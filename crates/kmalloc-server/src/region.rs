@@ -9,7 +9,7 @@ use crate::run::{RunPlan, large_reserve};
 use crate::segments::{SEGMENT_PAGES, address_of, page_number, place_of};
 use kmalloc_bucket::ledger::{Entry, Use};
 use kmalloc_bucket::size_class::PAGE_SIZE;
-use kmalloc_protocol::window::{SEGMENT_SIZE_BITS, Window};
+use kmalloc_protocol::window::{SEGMENT_SIZE_BITS, WINDOW_SIZE_BITS, Window};
 use kmalloc_protocol::{Error, Reply, Response, SIZE_MAX};
 
 impl<K: Kernel> Server<K> {
@@ -62,17 +62,36 @@ impl<K: Kernel> Server<K> {
     }
 
     /// Whole pages with address space behind them.
-    pub(crate) fn grant_large(&mut self, client: ClientIndex, size: u64) -> Response {
+    pub(crate) fn grant_large(
+        &mut self,
+        client: ClientIndex,
+        size: u64,
+        align_bits: u8,
+    ) -> Response {
         let pages = region_pages(size)?;
-        let plan = RunPlan {
-            reserve: large_reserve(pages),
-            ..RunPlan::pages(Window::Large, pages)
+        if u32::from(align_bits) > WINDOW_SIZE_BITS {
+            return Err(Error::BadAlignment {
+                value: u64::from(align_bits),
+            });
+        }
+        let natural = RunPlan::pages(Window::Large, pages);
+        let align = natural
+            .align
+            .max(1 << u32::from(align_bits).saturating_sub(PAGE_BITS));
+        // An alignment of more than a segment takes whole segments.
+        let least = if align > SEGMENT_PAGES {
+            SEGMENT_PAGES
+        } else {
+            1
         };
-        let number = match self.map_run(client, &plan) {
+        let plan = |reserve: usize| RunPlan {
+            align,
+            reserve: reserve.max(least),
+            ..natural.clone()
+        };
+        let number = match self.map_run(client, &plan(large_reserve(pages))) {
             // Room to grow is a kindness: without it there may be room enough.
-            Err(Error::OutOfSlots { .. }) => {
-                self.map_run(client, &RunPlan::pages(Window::Large, pages))?
-            }
+            Err(Error::OutOfSlots { .. }) => self.map_run(client, &plan(pages))?,
             other => other?,
         };
         self.client_mut(client)?.counters.region_pages += pages as u64;
@@ -101,8 +120,13 @@ impl<K: Kernel> Server<K> {
         })
     }
 
-    /// Takes a bucket or a large region back.
+    /// Takes a bucket, a segment or a large region back.
     pub(crate) fn release(&mut self, client: ClientIndex, address: u64) -> Response {
+        if let Ok(segment) = self.find_segment(client, address)
+            && (address as usize).is_multiple_of(1 << SEGMENT_SIZE_BITS)
+        {
+            return self.release_segment(client, segment);
+        }
         let (_, number, _) = self.find_region(client, address)?;
         let pages = self.release_run(client, number)?;
         self.client_mut(client)?.counters.region_pages -= pages as u64;

@@ -79,7 +79,7 @@ impl<K: Kernel> Server<K> {
     }
 
     /// Whether `pages` pages more are within the client's quota and free.
-    fn check_supply(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
+    pub(crate) fn check_supply(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
         self.check_quota(client, pages)?;
         if pages > self.physical.free_pages() {
             let free = bytes(self.physical.free_pages());
@@ -92,7 +92,8 @@ impl<K: Kernel> Server<K> {
     /// Address space for a run, guard and reserve included: inside a segment, or whole ones.
     fn take_run_space(&mut self, client: ClientIndex, plan: &RunPlan) -> Result<u32, Error> {
         let reserve = plan.space();
-        if reserve < SEGMENT_PAGES || (reserve == SEGMENT_PAGES && !plan.large) {
+        let inside = plan.align <= SEGMENT_PAGES;
+        if inside && (reserve < SEGMENT_PAGES || (reserve == SEGMENT_PAGES && !plan.large)) {
             let (segment, first) = self.take_space(client, plan.window, reserve, plan.align)?;
             return Ok(page_number(segment, first));
         }
@@ -140,7 +141,7 @@ impl<K: Kernel> Server<K> {
     }
 
     /// Maps the next page of a run, or the next 2 MiB; how many pages that were.
-    fn map_next(
+    pub(crate) fn map_next(
         &mut self,
         client: ClientIndex,
         plan: &RunPlan,
@@ -240,6 +241,7 @@ impl<K: Kernel> Server<K> {
             entry.length = plan.pages as u32;
             entry.reserved = (plan.space() - plan.guard) as u32;
             entry.guard = plan.guard as u32;
+            entry.align_bits = plan.align.ilog2() as u8;
         }
     }
 
@@ -432,15 +434,24 @@ impl<K: Kernel> Server<K> {
         };
         let (pages, reserved, guard) =
             (entry.length as usize, entry.reserved as usize, entry.guard);
+        let align_bits = entry.align_bits;
         let reserve = if window == Window::Large {
             large_reserve(wanted)
         } else {
             wanted
         };
         // Pages move one by one or 2 MiB at once, in the same places of a segment; so does what is new.
+        let natural = RunPlan::pages(window, wanted);
+        let align = natural.align.max(1 << align_bits);
+        let least = if align > SEGMENT_PAGES {
+            SEGMENT_PAGES
+        } else {
+            1
+        };
         let plan = RunPlan {
-            reserve,
-            ..RunPlan::pages(window, wanted)
+            reserve: reserve.max(least),
+            align,
+            ..natural
         };
         let target = self.take_run_space(client, &plan)?;
         let mut mapped = pages;

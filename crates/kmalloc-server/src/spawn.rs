@@ -312,7 +312,9 @@ impl<K: Kernel> Server<K> {
         let account = self.client_mut(client)?;
         let (generation, mut head) = (account.generation, *account.segments_of(window));
         self.segments.close(segment, generation, &mut head);
-        *self.client_mut(client)?.segments_of(window) = head;
+        let account = self.client_mut(client)?;
+        *account.segments_of(window) = head;
+        account.segment_count -= 1;
         Ok(())
     }
 

@@ -180,6 +180,12 @@ impl<K: Kernel> Server<K> {
         segment: u32,
         table: bool,
     ) -> Result<(), Error> {
+        let account = self.client_mut(client)?;
+        let limit = account.segment_limit();
+        if account.segment_count >= limit {
+            let limit = limit as u64;
+            return Err(Error::OutOfSlots { limit });
+        }
         let address = address_of(window, page_number(segment, 0));
         self.ensure_directory(client, address)?;
         let table = if table {
@@ -189,7 +195,9 @@ impl<K: Kernel> Server<K> {
         };
         let mut head = *self.client_mut(client)?.segments_of(window);
         self.segments.open(segment, client, window, &mut head);
-        *self.client_mut(client)?.segments_of(window) = head;
+        let account = self.client_mut(client)?;
+        *account.segments_of(window) = head;
+        account.segment_count += 1;
         if let Some(open) = self.segments.get_mut(segment) {
             open.table = table;
         }
@@ -210,7 +218,9 @@ impl<K: Kernel> Server<K> {
         let account = self.client_mut(client)?;
         let (generation, mut head) = (account.generation, *account.segments_of(window));
         self.segments.close(segment, generation, &mut head);
-        *self.client_mut(client)?.segments_of(window) = head;
+        let account = self.client_mut(client)?;
+        *account.segments_of(window) = head;
+        account.segment_count -= 1;
         Ok(())
     }
 

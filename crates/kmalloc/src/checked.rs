@@ -241,7 +241,8 @@ impl Trailer {
         let length = self.block_size - TRAILER_SIZE - from;
         // SAFETY: the bytes lie in the block and were written when it was allocated or freed.
         let bytes = unsafe { core::slice::from_raw_parts(self.block.add(from).as_ptr(), length) };
-        bytes.iter().all(|&found| found == byte)
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().all(|&found| found == [byte; 8]) && rest.iter().all(|&found| found == byte)
     }
 
     fn write(&self, secret: &Secret, size: usize, state: u64) {

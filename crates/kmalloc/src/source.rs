@@ -80,6 +80,15 @@ pub unsafe trait Source {
 
     /// Which region `address` lies in. A pure function of the address: it is asked about wild pointers too.
     fn region_of(&self, address: usize) -> Option<Region>;
+
+    /// Frees a block that lies in neither region, if the source has such. By default it has none.
+    ///
+    /// # Safety
+    ///
+    /// If `block` is a block that the source served outside the heap, nothing uses it any more.
+    unsafe fn free_elsewhere(&self, block: NonNull<u8>) -> Result<(), Error> {
+        Err(crate::bad_pointer(block))
+    }
 }
 
 /// A region of a [`Source`]'s address space.

@@ -73,7 +73,7 @@ fn calloc_refuses_exactly_the_products_that_overflow() {
                 )),
                 // No allocation is larger than half of the address space.
                 Some(_) => assert!(result.is_err()),
-                None => assert!(matches!(result, Err(Error::BadSize { .. }))),
+                None => assert!(matches!(result, Err(Error::Overflow { .. }))),
             }
             if let Some(block) = result.ok()
                 && count.saturating_mul(size) > MIB
@@ -144,7 +144,7 @@ fn realloc_of_nothing_to_nothing_and_too_much() {
             "{refused:?}"
         );
         let refused = heap.krealloc_array(Some(block), 1 << 40, 1 << 40, Flags::empty());
-        assert!(matches!(refused, Err(Error::BadSize { .. })));
+        assert!(matches!(refused, Err(Error::Overflow { .. })));
         assert!(holds(block, 100, 9));
         let grown = heap
             .krealloc(Some(block), 5000, Flags::ZERO)

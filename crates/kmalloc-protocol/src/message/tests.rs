@@ -39,7 +39,10 @@ fn requests() -> Vec<Request<'static>> {
             size_bits: 16,
             count: u32::MAX
         },
-        Request::GrantLarge { size: u64::MAX },
+        Request::GrantLarge {
+            size: u64::MAX,
+            align_bits: 63
+        },
         Request::Resize {
             address: u64::MAX,
             size: u64::MAX
@@ -47,6 +50,15 @@ fn requests() -> Vec<Request<'static>> {
         Request::Release { address: u64::MAX },
         Request::Print { text: "a" },
         Request::Exit { status: 3 },
+        Request::OpenSegment { size: 4096 },
+        Request::Map {
+            address: u64::MAX,
+            size: u64::MAX
+        },
+        Request::Unmap {
+            address: u64::MAX,
+            size: 1
+        },
     ]
 }
 
@@ -249,7 +261,7 @@ fn random_bytes_never_decode_to_something_else_than_their_own_encoding() {
                 0
             };
         }
-        bytes[0] %= 16;
+        bytes[0] %= 20;
         for words in 0..=SHORT_WORDS {
             if let Ok(request) = decode_request(&bytes[..words * 8]) {
                 let mut again = [0xaa; BYTES_MAX];

@@ -33,7 +33,14 @@ fn grant(system: &mut System, client: ClientIndex, size_bits: u8, count: u32) ->
 }
 
 fn grant_large(system: &mut System, client: ClientIndex, size: u64) -> Response {
-    call(system, client, Request::GrantLarge { size })
+    call(
+        system,
+        client,
+        Request::GrantLarge {
+            size,
+            align_bits: 0,
+        },
+    )
 }
 
 fn dma(system: &mut System, client: ClientIndex, size: u64) -> Response {

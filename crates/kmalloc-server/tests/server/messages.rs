@@ -19,6 +19,9 @@ fn filling(kind: usize, opcode: u8, bytes: &mut [u8; BYTES_MAX]) {
     bytes[0] = opcode;
 }
 
+/// How many requests the protocol has.
+const REQUESTS: u8 = 18;
+
 #[test]
 fn every_length_with_every_opcode_is_answered() {
     let mut system = System::new(RAM);
@@ -35,12 +38,12 @@ fn every_length_with_every_opcode_is_answered() {
                 let badge = system.badge(client);
                 match system.send(badge, LABEL, false, &bytes[..words * 8]) {
                     Answer::Response(Ok(_)) | Answer::Printed(_) => {
-                        assert!(opcode < 15 && words <= 4, "{opcode} in {words} words");
+                        assert!(opcode < REQUESTS && words <= 4, "{opcode} in {words} words");
                     }
                     Answer::Response(Err(error)) => {
                         if words == 0 {
                             assert_eq!(error, Error::BadMessage(BadMessage::Empty));
-                        } else if opcode >= 15 {
+                        } else if opcode >= REQUESTS {
                             let unknown = BadMessage::UnknownRequest;
                             assert_eq!(error, Error::BadMessage(unknown));
                         }

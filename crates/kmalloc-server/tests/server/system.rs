@@ -175,8 +175,14 @@ impl System {
     }
 
     pub fn grant_large(&mut self, client: ClientIndex, size: u64) -> Result<u64, Error> {
-        self.call(client, Request::GrantLarge { size })
-            .map(|reply| region(reply, size.next_multiple_of(PAGE)))
+        self.call(
+            client,
+            Request::GrantLarge {
+                size,
+                align_bits: 0,
+            },
+        )
+        .map(|reply| region(reply, size.next_multiple_of(PAGE)))
     }
 
     pub fn resize(&mut self, client: ClientIndex, address: u64, size: u64) -> Response {

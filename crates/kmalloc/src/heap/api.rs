@@ -103,13 +103,18 @@ impl<S: Source, T: Threading> Heap<S, T> {
         unsafe { self.krealloc(block, bytes, flags) }
     }
 
-    /// Frees a block. What is recognisably none is refused.
+    /// Frees a block, of this heap or of another kind that its source knows: on seL4, one that the server keeps the books
+    /// of. What is recognisably none is refused.
     ///
     /// # Safety
     ///
     /// `block` is a block of this heap in use, which the caller gives up.
     #[inline]
     pub unsafe fn kfree(&self, block: NonNull<u8>) -> Result<(), Error> {
+        if self.shared.region_of(block).is_none() {
+            // SAFETY: as the caller says.
+            return unsafe { self.source().free_elsewhere(block) };
+        }
         // SAFETY: as the caller says.
         unsafe { self.free(block) }
     }

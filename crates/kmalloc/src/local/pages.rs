@@ -14,9 +14,9 @@ use kmalloc_bucket::resident::{GROUP_PAGES, PAGE_SIZE, SEGMENT_PAGES};
 const SEGMENTS_SEARCHED_MAX: usize = 32;
 /// Pages asked for at a time, at least.
 const STEP_PAGES_MIN: usize = 16;
-/// The part of what is mapped already that is asked for at a time: with a sixteenth, a heap that doubles asks about 11
-/// times, and a thirty-second of it is idle on average.
-const STEP_FRACTION: usize = 16;
+/// The part of what is mapped already that is asked for at a time: with a thirty-second, a heap that doubles asks about
+/// 22 times, and a sixty-fourth of it is idle on average.
+const STEP_FRACTION: usize = 32;
 /// Heaps with this many pages grow by whole segments, each of which can be one large frame.
 const WHOLE_SEGMENT_PAGES: usize = 8 * SEGMENT_PAGES;
 
