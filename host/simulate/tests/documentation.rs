@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! What the documents state once more is held together with its source: dependencies, options, the example, links.
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use toml::{Table, Value};
+
+fn root() -> &'static Path {
+    // host/simulate lies two folders below the top.
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("the top of the checkout")
+}
+
+fn text(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// Every Cargo.toml of both workspaces.
+fn manifests() -> Vec<PathBuf> {
+    let mut manifests = vec![
+        root().join("Cargo.toml"),
+        root().join("root-task/Cargo.toml"),
+    ];
+    for folder in ["crates", "clients", "host"] {
+        let entries = fs::read_dir(root().join(folder)).expect(folder);
+        let files = entries.map(|entry| entry.expect(folder).path().join("Cargo.toml"));
+        manifests.extend(files.filter(|file| file.is_file()));
+    }
+    manifests
+}
+
+/// Names of the packages from a registry that a table of a manifest, or a table in it, depends on.
+fn dependencies(table: &Table, found: &mut BTreeSet<String>) {
+    for (name, value) in table {
+        let Value::Table(inner) = value else { continue };
+        if !name.ends_with("dependencies") {
+            dependencies(inner, found);
+            continue;
+        }
+        for (alias, dependency) in inner {
+            let field = |field: &str| dependency.get(field).and_then(Value::as_str);
+            let of_workspace = dependency.get("workspace").is_some();
+            if field("path").is_none() && !of_workspace {
+                found.insert(field("package").unwrap_or(alias).to_string());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let mut found = BTreeSet::new();
+    for file in manifests() {
+        let manifest = fs::read_to_string(&file).expect("a manifest");
+        dependencies(&manifest.parse().expect("TOML"), &mut found);
+    }
+    let architecture = text("docs/ARCHITECTURE.md");
+    let (_, section) = architecture
+        .split_once("## Dependencies")
+        .expect("the section");
+    let documented: BTreeSet<String> = section
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_string()))
+        .collect();
+    assert_eq!(documented, found);
+}
+
+/// The options that a text names: words that begin with two dashes.
+fn options(text: &str) -> BTreeSet<&str> {
+    let is_option = |character: char| character.is_ascii_lowercase() || character == '-';
+    text.split(|character| !is_option(character))
+        .filter(|word| word.len() > 3 && word.starts_with("--") && !word.starts_with("---"))
+        .collect()
+}
+
+#[test]
+fn every_option_is_in_the_readme() {
+    let help = |command: &str| {
+        let mut simulate = Command::new(env!("CARGO_BIN_EXE_simulate"));
+        let output = simulate.args([command, "-h"]).output().expect(command);
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let helps = ["run", "test", "setup", "record"].map(help).concat();
+    let readme = text("README.md");
+    let (_, section) = readme.split_once("## Options").expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("a section behind it");
+    let mut known = options(&helps);
+    known.remove("--help");
+    assert_eq!(options(section), known);
+}
+
+#[test]
+fn the_example_is_a_client_that_is_built_and_run() {
+    let readme = text("README.md");
+    for file in ["Cargo.toml", "build.rs", "src/main.rs"] {
+        let source = text(&format!("clients/hello/{file}"));
+        assert!(
+            readme.contains(&format!("\n{source}```\n")),
+            "README.md has not the whole of clients/hello/{file}"
+        );
+    }
+}
+
+#[test]
+fn every_crate_is_on_the_map() {
+    let readme = text("README.md");
+    for entry in fs::read_dir(root().join("crates")).expect("crates") {
+        let name = entry.expect("crates").file_name();
+        let row = format!("| `crates/{}` | ", name.to_string_lossy());
+        assert!(readme.contains(&row), "README.md has no row `{row}`");
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for document in [
+        "README.md",
+        "docs/ARCHITECTURE.md",
+        "docs/KERNELS.md",
+        "docs/PROTOCOL.md",
+        "host/README.md",
+        "traces/README.md",
+    ] {
+        let content = text(document);
+        let folder = root().join(document);
+        let targets = content
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once(')')?.0));
+        for target in targets.filter(|target| !target.contains("://")) {
+            let (file, _) = target.split_once('#').unwrap_or((target, ""));
+            let path = folder.with_file_name(file);
+            assert!(file.is_empty() || path.exists(), "{document}: {target}");
+        }
+    }
+}
