@@ -203,6 +203,7 @@ fn describe(fault: &sel4::Fault) -> Fault {
             fault.inner().get_Number(),
             fault.inner().get_FaultIP(),
         ),
+        // A null fault: nothing that a kernel sends.
         _ => (FaultKind::Unknown, 0, 0),
     };
     Fault {

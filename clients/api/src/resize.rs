@@ -6,7 +6,7 @@ use kmalloc::{Error, Flags, served};
 
 /// Bytes that tell by their place where they belong.
 fn pattern(index: usize) -> u8 {
-    (index * 31 >> 3) as u8 ^ 0x6d
+    ((index * 31) >> 3) as u8 ^ 0x6d
 }
 
 fn fill(block: NonNull<u8>, size: usize) {
@@ -103,7 +103,7 @@ pub fn zero_flag() -> Outcome {
             block = ok!(resize(block, next, Flags::ZERO));
             check!(holds(block, size.min(next)));
             // SAFETY: the block is this test's.
-            let gained = unsafe { bytes(block, next) }.get(size..).unwrap_or(&mut []);
+            let gained = unsafe { bytes(block, next) }.get(size..).unwrap_or(&[]);
             check!(gained.iter().all(|byte| *byte == 0));
             size = next;
         }

@@ -12,6 +12,13 @@ pub unsafe fn bytes<'a>(block: core::ptr::NonNull<u8>, size: usize) -> &'a mut [
     unsafe { core::slice::from_raw_parts_mut(block.as_ptr(), size) }
 }
 
+/// Whether each of a block's first `size` bytes is `value`. The block is one of the test's.
+pub fn is_filled(block: core::ptr::NonNull<u8>, size: usize, value: u8) -> bool {
+    // SAFETY: the tests pass blocks in use and no more bytes than they have.
+    let bytes = unsafe { bytes(block, size) };
+    bytes.iter().all(|byte| *byte == value)
+}
+
 /// Frees a block of this test.
 pub fn free(block: core::ptr::NonNull<u8>) -> Result<(), Error> {
     // SAFETY: the tests free what they are done with.
@@ -93,12 +100,7 @@ pub fn blocks_do_not_overlap() -> Outcome {
         unsafe { bytes(*place, size(index)) }.fill(index as u8);
     }
     for (index, block) in blocks.iter().enumerate() {
-        // SAFETY: the block is this test's.
-        check!(
-            unsafe { bytes(*block, size(index)) }
-                .iter()
-                .all(|byte| *byte == index as u8)
-        );
+        check!(is_filled(*block, size(index), index as u8));
     }
     // Every second one first: both halves of each bucket change places.
     for block in blocks
@@ -119,12 +121,7 @@ pub fn zero_flag_after_reuse() -> Outcome {
         ok!(free(block));
         let block = ok!(served::kmalloc(size, Flags::ZERO));
         let usable = ok!(served::ksize(block.as_ptr()));
-        // SAFETY: the block is this test's.
-        check!(
-            unsafe { bytes(block, usable) }
-                .iter()
-                .all(|byte| *byte == 0)
-        );
+        check!(is_filled(block, usable, 0));
         ok!(free(block));
     }
     Ok(())
@@ -170,12 +167,7 @@ pub fn kcalloc_all_pairs() -> Outcome {
                 }
                 (Some(_), Ok(block)) => {
                     let usable = ok!(served::ksize(block.as_ptr()));
-                    // SAFETY: the block is this test's.
-                    check!(
-                        unsafe { bytes(block, usable) }
-                            .iter()
-                            .all(|byte| *byte == 0)
-                    );
+                    check!(is_filled(block, usable, 0));
                     ok!(free(block));
                 }
                 (Some(total), Err(error)) => {

@@ -20,22 +20,13 @@ fn main() -> Result<(), &'static str> {
         .ok_or("an argument names the fault")?;
     println!("will fault: {how}");
     match how {
-        // SAFETY: not an access but a fault: nothing is mapped at any of these addresses.
-        "read" => {
-            unsafe { core::ptr::without_provenance::<u8>(UNMAPPED).read_volatile() }.into_result()
-        }
-        // SAFETY: as above.
-        "write" => unsafe { core::ptr::without_provenance_mut::<u8>(UNMAPPED).write_volatile(1) }
-            .into_result(),
+        "read" => read(UNMAPPED),
+        "write" => write(UNMAPPED),
         // SAFETY: nothing is mapped there, so nothing is executed.
         "execute" => unsafe { asm!("jmp {}", in(reg) UNMAPPED, options(noreturn)) },
-        // SAFETY: what another client has at this address is not mapped here.
-        "peek" => {
-            unsafe { core::ptr::without_provenance::<u8>(served_by_others()?).read_volatile() }
-                .into_result()
-        }
-        // SAFETY: the program is mapped read-only, so nothing is changed.
-        "text" => unsafe { (main as *const () as *mut u8).write_volatile(0) }.into_result(),
+        "peek" => read(served_by_others()?),
+        // The program is mapped read-only.
+        "text" => write(main as *const () as usize),
         // SAFETY: an exception, which ends the program.
         "divide" => unsafe { asm!("xor edx, edx", "xor ecx, ecx", "div ecx", options(noreturn)) },
         // SAFETY: no kernel has this system call, so the kernel reports it.
@@ -83,13 +74,16 @@ fn overflow(depth: u64) -> u64 {
     overflow(room[0] + 1) + room[63]
 }
 
-/// An access that should have faulted.
-trait IntoResult {
-    fn into_result(self) -> Result<(), &'static str>;
+/// Reads where this client has nothing.
+fn read(address: usize) -> Result<(), &'static str> {
+    // SAFETY: not a read but a fault: nothing is mapped there.
+    unsafe { core::ptr::without_provenance::<u8>(address).read_volatile() };
+    Err("the read did not fault")
 }
 
-impl<T> IntoResult for T {
-    fn into_result(self) -> Result<(), &'static str> {
-        Err("the access did not fault")
-    }
+/// Writes where this client may not.
+fn write(address: usize) -> Result<(), &'static str> {
+    // SAFETY: not a write but a fault: nothing is mapped there, or not to be written.
+    unsafe { core::ptr::without_provenance_mut::<u8>(address).write_volatile(0) };
+    Err("the write did not fault")
 }

@@ -52,7 +52,7 @@ pub enum Error {
         /// What it has, in bytes.
         #[serde(with = "le")]
         committed: u64,
-        /// What the request would have added, in bytes, page tables and ledgers included.
+        /// What the step of the request that failed would have added, in bytes.
         #[serde(with = "le")]
         requested: u64,
     },

@@ -22,7 +22,7 @@ impl ServerSource {
 }
 
 fn address_of(pointer: NonNull<u8>) -> u64 {
-    pointer.expose_provenance().get() as u64
+    pointer.as_ptr().expose_provenance() as u64
 }
 
 /// Asks for what is answered with a region; where it begins.

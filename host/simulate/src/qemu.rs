@@ -188,7 +188,9 @@ fn read_lines(mut serial: impl BufRead, sender: &Sender<Event>) {
         {
             line.pop();
         }
-        let line = String::from_utf8_lossy(&line).into_owned();
+        // Debug kernels end lines with `\n\r`, so that the next line begins with a carriage return.
+        let start = line.iter().take_while(|byte| **byte == b'\r').count();
+        let line = String::from_utf8_lossy(&line[start..]).into_owned();
         if sender.send(Event::Line(line)).is_err() {
             return;
         }
