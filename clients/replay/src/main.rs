@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Replays an allocation trace through served memory. Every block is filled with a pattern of its own, which is checked
-//! before each krealloc and kfree.
+//! Replays an allocation trace: through served memory, through the resident heap, or one after the other (arguments
+//! `served`, `resident`, `both`). Every block is filled with a pattern of its own, which is checked before each krealloc and
+//! kfree; a digest over all bytes checked must be the same both ways.
 #![no_std]
 #![no_main]
+
+mod way;
 
 use core::ptr::{NonNull, null_mut};
 use kmalloc::{Error, Flags, println, served};
 use kmalloc_trace::{Operation, Trace};
+use way::{Resident, Served, Way};
 
 kmalloc::main!(main);
 
@@ -46,6 +50,11 @@ enum Failure {
     },
     Held {
         blocks: u64,
+        region_bytes: u64,
+    },
+    Contents {
+        served: u64,
+        resident: u64,
     },
 }
 
@@ -56,112 +65,192 @@ fn main() -> Result<(), Failure> {
         "{} operations, at most {} blocks and {} bytes live",
         summary.operations, summary.slots, summary.live_bytes_max
     );
+    let chosen = |way| kmalloc::arguments().any(|argument| argument == way);
+    let both = !chosen("served") && !chosen("resident");
+    let mut digests = [None; 2];
+    if both || chosen("served") {
+        digests[0] = Some(replay(&trace, &Served)?);
+    }
+    if both || chosen("resident") {
+        digests[1] = Some(replay(&trace, &Resident)?);
+        way::trim();
+    }
+    if let [Some(served), Some(resident)] = digests
+        && served != resident
+    {
+        return Err(Failure::Contents { served, resident });
+    }
+    let stats = served::stats().map_err(Failure::Table)?;
+    if stats.blocks != 0 || stats.region_bytes != 0 {
+        let (blocks, region_bytes) = (stats.blocks, stats.region_bytes);
+        return Err(Failure::Held {
+            blocks,
+            region_bytes,
+        });
+    }
+    Ok(())
+}
+
+/// Replays the trace one way; the digest of all bytes that were checked.
+fn replay(trace: &Trace<'_>, way: &impl Way) -> Result<u64, Failure> {
+    let before = served::stats().map_err(Failure::Table)?;
+    let summary = trace.summary();
     let bytes = (summary.slots as usize).max(1) * size_of::<Block>();
     let table = served::kmalloc(bytes, Flags::ZERO)
         .map_err(Failure::Table)?
         .cast::<Block>();
     // SAFETY: the block has room for the table, is aligned for it, and all zero is an empty block.
     let blocks = unsafe { core::slice::from_raw_parts_mut(table.as_ptr(), summary.slots as usize) };
-    let mut moved = 0usize;
-    let mut checked = 0usize;
+    let mut replay = Replay {
+        way,
+        digest: 0,
+        checked: 0,
+        moved: 0,
+    };
     for (number, operation) in trace.operations().enumerate() {
         let operation = operation.map_err(|_| Failure::NotATrace)?;
         let place = &mut blocks[operation.slot() as usize];
         let old = *place;
-        check_pattern(&old, old.size, number, operation.slot())?;
-        checked += old.size;
-        *place = carry_out(operation, old, number)?;
+        replay.check_pattern(&old, old.size, number, operation.slot())?;
+        *place = replay.carry_out(operation, old, number)?;
         if !old.address.is_null() && !place.address.is_null() && old.address != place.address {
-            moved += 1;
+            replay.moved += 1;
         }
     }
+    let end = summary.operations as usize;
     for (slot, block) in blocks
         .iter()
         .enumerate()
         .filter(|(_, block)| !block.address.is_null())
     {
-        check_pattern(block, block.size, summary.operations as usize, slot as u32)?;
-        free(block.address, summary.operations as usize)?;
+        replay.check_pattern(block, block.size, end, slot as u32)?;
+        replay.free(block.address, end)?;
     }
-    free(table.as_ptr().cast(), summary.operations as usize)?;
-    let stats = served::stats().map_err(Failure::Table)?;
-    println!("{checked} bytes of pattern checked, {moved} blocks moved by krealloc");
+    // SAFETY: the table is used no more.
+    unsafe { served::kfree(table.as_ptr().cast()) }.map_err(Failure::Table)?;
+    let after = served::stats().map_err(Failure::Table)?;
     println!(
-        "{} blocks held at the end, peak {} bytes",
-        stats.blocks, stats.block_bytes_peak
+        "{}: {} bytes of pattern checked, {} blocks moved by krealloc, {} calls to the server, peak {} bytes",
+        way.name(),
+        replay.checked,
+        replay.moved,
+        after.calls - before.calls,
+        after.committed_peak
     );
-    if stats.blocks != 0 {
-        Err(Failure::Held {
-            blocks: stats.blocks,
-        })
-    } else {
-        Ok(())
-    }
+    Ok(replay.digest)
 }
 
-fn carry_out(operation: Operation, old: Block, number: usize) -> Result<Block, Failure> {
-    let refused = |error| Failure::Refused {
-        operation: number,
-        error,
-    };
-    let new = match operation {
-        Operation::Allocate { size, .. } => {
-            let address = served::kmalloc(size as usize, Flags::empty()).map_err(refused)?;
-            Block {
-                address: address.as_ptr(),
-                size: size as usize,
-                seed: number,
+/// A replay on its way through a trace.
+struct Replay<'w, W> {
+    way: &'w W,
+    digest: u64,
+    checked: usize,
+    moved: usize,
+}
+
+impl<W: Way> Replay<'_, W> {
+    fn carry_out(
+        &mut self,
+        operation: Operation,
+        old: Block,
+        number: usize,
+    ) -> Result<Block, Failure> {
+        let refused = |error| Failure::Refused {
+            operation: number,
+            error,
+        };
+        let new = match operation {
+            Operation::Allocate { size, .. } => {
+                let address = self
+                    .way
+                    .kmalloc(size as usize, Flags::empty())
+                    .map_err(refused)?;
+                Block {
+                    address: address.as_ptr(),
+                    size: size as usize,
+                    seed: number,
+                }
             }
-        }
-        Operation::AllocateZeroed { count, size, slot } => {
-            let address =
-                served::kcalloc(count as usize, size as usize, Flags::ZERO).map_err(refused)?;
-            let size = count as usize * size as usize;
-            // SAFETY: the block has that many bytes.
-            let bytes = unsafe { core::slice::from_raw_parts(address.as_ptr(), size) };
-            if bytes.iter().any(|byte| *byte != 0) {
-                return Err(Failure::NotZero {
-                    operation: number,
+            Operation::AllocateZeroed { count, size, slot } => {
+                let address = self
+                    .way
+                    .kcalloc(count as usize, size as usize, Flags::ZERO)
+                    .map_err(refused)?;
+                let size = count as usize * size as usize;
+                // SAFETY: the block has that many bytes.
+                let bytes = unsafe { core::slice::from_raw_parts(address.as_ptr(), size) };
+                if bytes.iter().any(|byte| *byte != 0) {
+                    return Err(Failure::NotZero {
+                        operation: number,
+                        slot,
+                    });
+                }
+                Block {
+                    address: address.as_ptr(),
+                    size,
+                    seed: number,
+                }
+            }
+            Operation::Resize { size, slot } => {
+                // SAFETY: the block is the trace's, and only the new address is used from here on.
+                let address = unsafe {
+                    self.way
+                        .krealloc(old.address, size as usize, Flags::empty())
+                };
+                let address = address
+                    .map_err(refused)?
+                    .map_or(null_mut(), NonNull::as_ptr);
+                let kept = Block {
+                    address,
+                    size: size as usize,
+                    seed: old.seed,
+                };
+                if !address.is_null() {
+                    self.check_pattern(&kept, old.size.min(size as usize), number, slot)?;
+                }
+                Block {
+                    seed: number,
+                    ..kept
+                }
+            }
+            Operation::Free { .. } => {
+                self.free(old.address, number)?;
+                EMPTY
+            }
+        };
+        fill(&new);
+        Ok(new)
+    }
+
+    fn free(&self, address: *mut u8, operation: usize) -> Result<(), Failure> {
+        // SAFETY: the block is the trace's and used no more.
+        unsafe { self.way.kfree(address) }.map_err(|error| Failure::Refused { operation, error })
+    }
+
+    fn check_pattern(
+        &mut self,
+        block: &Block,
+        size: usize,
+        operation: usize,
+        slot: u32,
+    ) -> Result<(), Failure> {
+        let size = if block.address.is_null() { 0 } else { size };
+        for offset in 0..size {
+            // SAFETY: the block is in use and has at least `size` bytes.
+            let byte = unsafe { block.address.add(offset).read() };
+            if byte != pattern(block.seed, offset) {
+                return Err(Failure::Pattern {
+                    operation,
                     slot,
+                    offset,
                 });
             }
-            Block {
-                address: address.as_ptr(),
-                size,
-                seed: number,
-            }
+            self.digest =
+                self.digest.rotate_left(5) ^ u64::from(byte).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
-        Operation::Resize { size, slot } => {
-            // SAFETY: the block is the trace's, and only the new address is used from here on.
-            let address = unsafe { served::krealloc(old.address, size as usize, Flags::empty()) };
-            let address = address
-                .map_err(refused)?
-                .map_or(null_mut(), NonNull::as_ptr);
-            let kept = Block {
-                address,
-                size: size as usize,
-                seed: old.seed,
-            };
-            if !address.is_null() {
-                check_pattern(&kept, old.size.min(size as usize), number, slot)?;
-            }
-            Block {
-                seed: number,
-                ..kept
-            }
-        }
-        Operation::Free { .. } => {
-            free(old.address, number)?;
-            EMPTY
-        }
-    };
-    fill(&new);
-    Ok(new)
-}
-
-fn free(address: *mut u8, operation: usize) -> Result<(), Failure> {
-    // SAFETY: the block is the trace's and used no more.
-    unsafe { served::kfree(address) }.map_err(|error| Failure::Refused { operation, error })
+        self.checked += size;
+        Ok(())
+    }
 }
 
 /// A byte of a block's pattern: it differs from block to block and from place to place.
@@ -170,26 +259,13 @@ fn pattern(seed: usize, offset: usize) -> u8 {
 }
 
 fn fill(block: &Block) {
-    for offset in 0..if block.address.is_null() {
+    let size = if block.address.is_null() {
         0
     } else {
         block.size
-    } {
+    };
+    for offset in 0..size {
         // SAFETY: the block is in use and has `size` bytes.
         unsafe { block.address.add(offset).write(pattern(block.seed, offset)) };
     }
-}
-
-fn check_pattern(block: &Block, size: usize, operation: usize, slot: u32) -> Result<(), Failure> {
-    for offset in 0..if block.address.is_null() { 0 } else { size } {
-        // SAFETY: the block is in use and has at least `size` bytes.
-        if unsafe { block.address.add(offset).read() } != pattern(block.seed, offset) {
-            return Err(Failure::Pattern {
-                operation,
-                slot,
-                offset,
-            });
-        }
-    }
-    Ok(())
 }
