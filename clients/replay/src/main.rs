@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Replays an allocation trace: through served memory, through the resident heap, or one after the other (arguments
-//! `served`, `resident`, `both`). Every block is filled with a pattern of its own, which is checked before each krealloc and
+//! Replays an allocation trace: through served memory, through the resident heap, or one after the other (second
+//! argument: `served`, `resident`, `both`). Every block is filled with a pattern of its own, which is checked before each krealloc and
 //! kfree; a digest over all bytes checked must be the same both ways.
 #![no_std]
 #![no_main]
@@ -65,7 +65,8 @@ fn main() -> Result<(), Failure> {
         "{} operations, at most {} blocks and {} bytes live",
         summary.operations, summary.slots, summary.live_bytes_max
     );
-    let chosen = |way| kmalloc::arguments().any(|argument| argument == way);
+    // The first argument names the trace.
+    let chosen = |way| kmalloc::arguments().skip(1).any(|argument| argument == way);
     let both = !chosen("served") && !chosen("resident");
     let mut digests = [None; 2];
     if both || chosen("served") {

@@ -67,6 +67,17 @@ pub struct MachineArguments {
     pub quiet: bool,
 }
 
+/// Which memory a trace is replayed through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TraceHeap {
+    /// The server's own blocks, a call each.
+    Served,
+    /// The heap in the client.
+    Resident,
+    /// One after the other.
+    Both,
+}
+
 /// Options of `run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArguments {
@@ -76,6 +87,9 @@ pub struct RunArguments {
     /// Replay this allocation trace instead.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Which memory the trace is replayed through; both must give the same contents.
+    #[arg(long, value_enum, default_value_t = TraceHeap::Both, requires = "trace")]
+    pub heap: TraceHeap,
     /// Write what was found to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

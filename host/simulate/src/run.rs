@@ -34,7 +34,7 @@ const CLIENT_COLOURS: [AnsiColor; 6] = [
 pub fn run(project: &Project, arguments: &RunArguments) -> Result<Status> {
     let console = Console::new(arguments.machine.quiet);
     let manifest = match (&arguments.trace, &arguments.system) {
-        (Some(trace), _) => trace::system(trace)?,
+        (Some(trace), _) => trace::system(trace, arguments.heap)?,
         (None, Some(system)) => manifest::load(system)?,
         (None, None) => {
             manifest::load(&project.shown(&project.root().join("clients/system.toml")))?

@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 
 use crate::Status;
 use crate::cli::TestArguments;
+use crate::cli::TraceHeap;
 use crate::console::{BAD, BOLD, Console, GOOD};
 use crate::manifest::{self, Manifest};
 use crate::process::is_interrupted;
@@ -158,7 +159,7 @@ fn candidates(project: &Project) -> Result<Vec<Candidate>> {
     };
     let mut candidates: Vec<_> = systems.into_iter().map(load).collect();
     for file in files(&project.shown(&project.root().join("traces")), "trace")? {
-        let manifest = trace::system(&file).map_err(|error| error.to_string());
+        let manifest = trace::system(&file, TraceHeap::Both).map_err(|error| error.to_string());
         candidates.push((format!("trace {}", stem(&file)), manifest));
     }
     Ok(candidates)

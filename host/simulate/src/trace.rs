@@ -7,6 +7,7 @@ use std::path::Path;
 use kmalloc_manifest::{Expectation, PRIORITY_DEFAULT};
 use kmalloc_trace::{Summary, Trace, TraceError};
 
+use crate::cli::TraceHeap;
 use crate::manifest::{Client, Manifest, Program, RunSettings, Source};
 use crate::size::Size;
 
@@ -44,24 +45,30 @@ pub fn compile(file: &Path) -> Result<Vec<u8>, Refusal> {
     kmalloc_trace::compile(&text).map_err(|error| Refusal::Malformed { file: shown, error })
 }
 
-/// A system of one client, which replays the trace in `file`. It has to make a call for each operation and each block
-/// left, and to hold nothing at its end.
+/// A system of one client, which replays the trace in `file`. Through served memory it has to make a call for each
+/// operation and each block left; it has to hold nothing at its end.
 ///
 /// # Errors
 ///
 /// As [`compile`].
-pub fn system(file: &Path) -> Result<Manifest, Refusal> {
+pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
     let data = compile(file)?;
     // What was compiled just now decodes.
     let summary = Trace::decode(&data)
         .map(|trace| trace.summary())
         .unwrap_or_default();
     let limit = memory_limit(&summary);
+    let calls = summary.operations + u64::from(summary.live_at_end);
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let (way, calls) = match heap {
+        TraceHeap::Served => ("served", calls),
+        TraceHeap::Resident => ("resident", 0),
+        TraceHeap::Both => ("both", calls),
+    };
     let client = Client {
         name: REPLAY.into(),
         program: 0,
-        arguments: vec![stem.to_string()],
+        arguments: vec![stem.to_string(), way.into()],
         priority: PRIORITY_DEFAULT,
         memory_limit: limit,
         start: true,
@@ -71,7 +78,7 @@ pub fn system(file: &Path) -> Result<Manifest, Refusal> {
         expect: Expectation::Exit(0),
         tap: false,
         expect_held: Some(0),
-        expect_calls_min: summary.operations + u64::from(summary.live_at_end),
+        expect_calls_min: calls,
         data,
     };
     let program = Program {
