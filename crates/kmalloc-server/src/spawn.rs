@@ -239,30 +239,6 @@ impl<K: Kernel> Server<K> {
         .into_iter()
         .flatten()
     }
-
-    /// Pages that a client needs before it runs, tables included: what its limit must allow.
-    pub fn spawn_pages(&self, spawn: &Spawn<'_>) -> usize {
-        let loads = spawn
-            .loads
-            .iter()
-            .map(|load| pages_spanned(load.address, load.size))
-            .sum::<usize>();
-        let tables = 8 + spawn.data.len().div_ceil(1 << 21);
-        let chunk = crate::physical::CHUNK_PAGES;
-        loads
-            + spawn.stack_pages
-            + 2
-            + pages_spanned(DATA_ADDRESS, spawn.data.len())
-            + tables.next_multiple_of(chunk)
-    }
-}
-
-fn pages_spanned(address: usize, size: usize) -> usize {
-    if size == 0 {
-        0
-    } else {
-        (address + size).div_ceil(PAGE_SIZE) - address / PAGE_SIZE
-    }
 }
 
 impl<K: Kernel> Server<K> {
