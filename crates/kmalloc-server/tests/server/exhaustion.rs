@@ -221,12 +221,13 @@ fn address_space_identifiers_outlast_many_generations() {
 }
 
 #[test]
-fn a_client_starts_within_the_pages_that_it_is_said_to_need_and_not_with_fewer_than_it_has() {
+fn a_client_starts_with_just_the_pages_that_it_has_and_not_with_one_fewer() {
     let mut system = System::new(RAM);
     let free = system.books().free;
-    let needed = system.server.spawn_pages(&program(0)) as u64 * PAGE;
-    let client = system.spawn(needed);
+    let client = system.spawn(UNLIMITED);
     let committed = system.committed(client);
+    system.kill(client);
+    let client = system.spawn(committed);
     system.kill(client);
     for short in (PAGE..=committed).step_by(PAGE as usize) {
         let spawned = system.try_spawn(&program(committed - short));
