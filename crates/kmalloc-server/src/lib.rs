@@ -32,7 +32,7 @@ use crate::physical::{PAGE_BITS, Physical};
 use alloc::vec;
 use alloc::vec::Vec;
 use client::{CLIENTS_MAX, Client};
-pub use dispatch::Outcome;
+pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
 use memory::PageInfo;
@@ -48,6 +48,8 @@ pub struct Server<K> {
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
+    /// Why the last quick request was refused: out of the way of those that are not.
+    refusal: Error,
 }
 
 /// The books: bytes that are free and bytes that clients have; with the server's own they are all there is.
@@ -111,6 +113,7 @@ impl<K: Kernel> Server<K> {
             physical,
             mcs,
             total_pages,
+            refusal: Error::NotPermitted,
         }
     }
 

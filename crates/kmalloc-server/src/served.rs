@@ -312,13 +312,16 @@ impl<K: Kernel> Server<K> {
     }
 
     #[inline(always)]
-    pub(crate) fn kfree(&mut self, client: ClientIndex, address: u64) -> Response {
+    pub(crate) fn free(&mut self, client: ClientIndex, address: u64) -> Result<(), Error> {
         if address == 0 {
-            return Ok(Reply::Done);
+            return Ok(());
         }
         let block = self.find_block(client, address)?;
-        self.free_block(client, block)?;
-        Ok(Reply::Done)
+        self.free_block(client, block)
+    }
+
+    pub(crate) fn kfree(&mut self, client: ClientIndex, address: u64) -> Response {
+        self.free(client, address).map(|()| Reply::Done)
     }
 
     #[inline(always)]
