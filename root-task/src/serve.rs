@@ -87,12 +87,11 @@ impl<'a> Desk<'a> {
 
     #[inline(always)]
     fn quick(&mut self, received: &RecvWithMRs) -> Quick {
-        let info = &received.info;
-        if info.extra_caps() + info.caps_unwrapped() != 0 {
+        // One comparison for label, length, and that no capabilities came.
+        if received.info != info(quick::REQUEST_WORDS) {
             return Quick::Slow;
         }
-        self.server
-            .handle_quick(received.badge, info.label(), &received.msg, info.length())
+        self.server.handle_quick(received.badge, &received.msg)
     }
 
     /// Tells the services that nobody is left to serve; true when they have ended too.

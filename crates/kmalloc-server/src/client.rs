@@ -15,6 +15,9 @@ pub const DIRECTORIES_MAX: usize = 24;
 /// Segments that a client may have whatever its limit.
 const SEGMENTS_BASE: usize = 16;
 
+/// No message has this badge.
+pub const NO_BADGE: u64 = u64::MAX;
+
 const INDEX_BITS: u32 = 9;
 const GENERATION_BITS: u32 = 16;
 const FAULT_BIT: u32 = INDEX_BITS + GENERATION_BITS;
@@ -144,6 +147,8 @@ pub struct Counters {
 pub struct Client {
     /// Where it is in its life.
     pub life: Life,
+    /// The badge of its requests while it is alive, else [`NO_BADGE`].
+    pub badge: u64,
     /// Which life of this place; a badge from an earlier one is stale.
     pub generation: u16,
     /// Pages it may have.
@@ -180,6 +185,7 @@ impl Client {
     /// A vacant place.
     pub const VACANT: Client = Client {
         life: Life::Vacant,
+        badge: NO_BADGE,
         generation: 0,
         limit_pages: 0,
         committed_pages: 0,

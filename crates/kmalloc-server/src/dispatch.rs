@@ -50,24 +50,19 @@ pub enum Outcome<'m> {
 }
 
 impl<K: Kernel> Server<K> {
-    /// Serves a message of the commonest kinds from registers to registers.
+    /// Serves a message of the commonest kinds from registers to registers: one with the protocol's label,
+    /// [`quick::REQUEST_WORDS`] words and no capabilities, which the caller has checked.
     #[inline(always)]
-    pub fn handle_quick(
-        &mut self,
-        badge: u64,
-        label: u64,
-        words: &[u64; SHORT_WORDS],
-        length: usize,
-    ) -> Quick {
-        let Some(request) = quick::decode(label, words, length) else {
+    pub fn handle_quick(&mut self, badge: u64, words: &[u64; SHORT_WORDS]) -> Quick {
+        let Some(request) = quick::decode(words) else {
             return Quick::Slow;
         };
-        let badge = Badge::unpack(badge);
-        let client = badge.client;
+        let client = Badge::unpack(badge).client;
         let Some(account) = self.clients.get_mut(client.index()) else {
             return Quick::Slow;
         };
-        if account.life != Life::Alive || account.generation != badge.generation || badge.fault {
+        // One test for a client that is alive, in this life, and speaks for itself.
+        if account.badge != badge {
             return Quick::Slow;
         }
         account.counters.calls += 1;

@@ -2,7 +2,7 @@
 //! Clients begin: objects, address space, image, stack, thread.
 
 use crate::Server;
-use crate::client::{Badge, Client, Life};
+use crate::client::{Badge, Client, Life, NO_BADGE};
 use crate::kernel::{ClientIndex, ClientObject, Kernel, Mapping, Object, Slot, Table, ThreadStart};
 use crate::memory::Role;
 use crate::physical::{PAGE_BITS, Page};
@@ -73,9 +73,16 @@ impl<K: Kernel> Server<K> {
         let client = ClientIndex(place as u16);
         let account = self.client_mut(client)?;
         let limit_pages = usize::try_from(spawn.memory_limit >> PAGE_BITS).unwrap_or(usize::MAX);
+        let generation = account.generation;
+        let badge = Badge {
+            client,
+            generation,
+            fault: false,
+        };
         *account = Client {
             life: Life::Alive,
-            generation: account.generation,
+            badge: badge.pack(),
+            generation,
             limit_pages,
             ..Client::VACANT
         };
@@ -244,7 +251,9 @@ impl<K: Kernel> Server<K> {
 impl<K: Kernel> Server<K> {
     /// Takes everything from a client that has ended.
     pub(crate) fn take_all_back(&mut self, client: ClientIndex) -> Result<(), Error> {
-        self.client_mut(client)?.life = Life::Ending;
+        let account = self.client_mut(client)?;
+        account.life = Life::Ending;
+        account.badge = NO_BADGE;
         while !self.take_back_slice(client, usize::MAX)? {}
         Ok(())
     }

@@ -29,10 +29,12 @@ fn info(length: usize) -> MessageInfo {
 pub(crate) fn call_for_block(size: u64, flags: u32) -> Result<u64, Error> {
     let request = quick::encode(QuickRequest::Kmalloc { size, flags });
     let answer = server().call_with_mrs(info(request.length), request.words);
-    match quick::decode_block(answer.info.label(), &answer.msg, answer.info.length()) {
-        Some(address) => Ok(address),
-        None => refused(answer.info, answer.msg),
+    if answer.info == info(quick::BLOCK_WORDS)
+        && let Some(address) = quick::decode_block(&answer.msg)
+    {
+        return Ok(address);
     }
+    refused(answer.info, answer.msg)
 }
 
 /// Frees a block, by the quick way.
@@ -40,7 +42,7 @@ pub(crate) fn call_for_block(size: u64, flags: u32) -> Result<u64, Error> {
 pub(crate) fn call_to_free(address: u64) -> Result<(), Error> {
     let request = quick::encode(QuickRequest::Kfree { address });
     let answer = server().call_with_mrs(info(request.length), request.words);
-    if quick::is_done(answer.info.label(), &answer.msg, answer.info.length()) {
+    if answer.info == info(quick::DONE_WORDS) && quick::is_done(&answer.msg) {
         return Ok(());
     }
     refused(answer.info, answer.msg)

@@ -3,7 +3,6 @@
 //! reads and writes, byte for byte (tested), only without a loop over bytes and without memory.
 
 use super::{SHORT_WORDS, Short};
-use crate::LABEL;
 
 const KMALLOC: u64 = 0;
 const KFREE: u64 = 4;
@@ -29,16 +28,21 @@ pub enum QuickRequest {
     },
 }
 
-/// Reads a quick request; `None` where the message is any other, well-formed or not.
+/// Words of a quick request.
+pub const REQUEST_WORDS: usize = 2;
+/// Words of a response that is a block.
+pub const BLOCK_WORDS: usize = 2;
+/// Words of the response `Done`.
+pub const DONE_WORDS: usize = 1;
+
+/// Reads a quick request from a message with the protocol's label, [`REQUEST_WORDS`] words and no capabilities, which the
+/// caller has checked; `None` where it is any other, well-formed or not.
 #[inline(always)]
-pub fn decode(label: u64, words: &[u64; SHORT_WORDS], length: usize) -> Option<QuickRequest> {
-    if label != LABEL || length != 2 {
-        return None;
-    }
+pub fn decode(words: &[u64; SHORT_WORDS]) -> Option<QuickRequest> {
     if words[0] == KFREE {
         return Some(QuickRequest::Kfree { address: words[1] });
     }
-    if words[0] as u8 as u64 == KMALLOC && words[0] >> 40 == 0 {
+    if words[0] & !(0xffff_ffff << 8) == KMALLOC {
         let flags = (words[0] >> 8) as u32;
         return Some(QuickRequest::Kmalloc {
             size: words[1],
@@ -79,16 +83,17 @@ pub fn encode_done() -> Short {
     }
 }
 
-/// Reads a response that is a block; `None` where it is any other.
+/// Reads a response that is a block from a message with the protocol's label and [`BLOCK_WORDS`] words; `None` where it is
+/// any other.
 #[inline(always)]
-pub fn decode_block(label: u64, words: &[u64; SHORT_WORDS], length: usize) -> Option<u64> {
-    (label == LABEL && length == 2 && words[0] == BLOCK).then_some(words[1])
+pub fn decode_block(words: &[u64; SHORT_WORDS]) -> Option<u64> {
+    (words[0] == BLOCK).then_some(words[1])
 }
 
-/// Whether a response is `Done`.
+/// Whether a response with the protocol's label and [`DONE_WORDS`] words is `Done`.
 #[inline(always)]
-pub fn is_done(label: u64, words: &[u64; SHORT_WORDS], length: usize) -> bool {
-    label == LABEL && length == 1 && words[0] == DONE
+pub fn is_done(words: &[u64; SHORT_WORDS]) -> bool {
+    words[0] == DONE
 }
 
 #[cfg(test)]
