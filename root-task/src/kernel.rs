@@ -81,6 +81,27 @@ impl Sel4 {
             .map_err(refused)
     }
 
+    /// Makes one object of a whole untyped, and deletes it again.
+    pub(crate) fn retype_whole(
+        &mut self,
+        untyped: cap::Untyped,
+        object: Object,
+    ) -> Result<(), Refused> {
+        let number = self.layout.boot_slots().end - 1;
+        let (leaf, slot) = Layout::leaf_of(number);
+        let cnode = self
+            .top
+            .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
+        untyped
+            .untyped_retype(&blueprint(object), &cnode, slot, 1)
+            .map_err(refused)?;
+        let made = self.top.absolute_cptr_from_bits_with_depth(
+            self.layout.address_of(number),
+            self.layout.depth(),
+        );
+        made.delete().map_err(refused)
+    }
+
     /// The path of a slot.
     pub(crate) fn path(&self, slot: Slot) -> AbsoluteCPtr {
         let address = self.layout.address_of(self.layout.number(slot));

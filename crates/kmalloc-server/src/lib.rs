@@ -131,6 +131,11 @@ impl<K: Kernel> Server<K> {
         }
     }
 
+    /// The server's parts, when it serves no more.
+    pub fn dissolve(self) -> (K, Physical) {
+        (self.kernel, self.physical)
+    }
+
     /// The books of physical memory.
     pub fn physical(&self) -> &Physical {
         &self.physical
