@@ -57,6 +57,8 @@ pub mod served;
 mod server_source;
 mod shared;
 mod source;
+#[cfg(feature = "server")]
+pub mod thread;
 mod thread_heap;
 mod threading;
 #[cfg(feature = "server")]
