@@ -63,11 +63,9 @@ fn pack(member: usize, number: usize) -> Parcel {
 
 fn is_intact(parcel: &Parcel, member: usize) -> bool {
     let number = parcel.number;
-    let bytes = parcel.bytes.iter().enumerate();
+    let mut bytes = parcel.bytes.iter().enumerate();
     parcel.bytes.len() == size_of_parcel(member, number)
-        && bytes
-            .map(|(offset, byte)| *byte == pattern(member, number, offset))
-            .all(|same| same)
+        && bytes.all(|(offset, byte)| *byte == pattern(member, number, offset))
         && *parcel.boxed == [(member << 32 | number) as u64; 9]
         && parcel.names.len() == number % 12
         && parcel

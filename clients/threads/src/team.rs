@@ -6,13 +6,13 @@ use alloc::vec;
 use client_test::{Outcome, check, check_eq, ok};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use kmalloc::{Error, served, thread};
-use spin::{Mutex, RelaxStrategy};
+use spin::RelaxStrategy;
 
 /// Threads in the team.
 pub const MEMBERS: usize = 4;
 const STACK_BYTES: usize = 64 << 10;
 
-/// What each member does with its own number. It is called with the job's number one above the last.
+/// What each member does, called with its number from 0 on.
 pub type Job = fn(usize);
 
 /// Lets others run while a lock is taken: all threads have one processor.
@@ -27,7 +27,8 @@ impl RelaxStrategy for Yield {
 /// A lock for data of several threads.
 pub type Lock<T> = spin::mutex::Mutex<T, Yield>;
 
-static JOB: Mutex<Option<Job>> = Mutex::new(None);
+/// The current job; none when the members may end.
+static JOB: Lock<Option<Job>> = Lock::new(None);
 /// The number of the current job; the members take up the next one.
 static ROUND: AtomicUsize = AtomicUsize::new(0);
 /// Members that have done the current job.
@@ -89,7 +90,7 @@ fn work(member: usize) {
         round += 1;
         let job = *JOB.lock();
         let Some(job) = job else {
-            // Left here already, so that whoever waits sees the parts of the heap left, not the threads.
+            // Before it says so: who waits for it finds the parts of the heap left.
             leave();
             DONE.fetch_add(1, Ordering::Release);
             return;
