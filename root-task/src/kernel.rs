@@ -177,16 +177,18 @@ pub fn blueprint(object: Object) -> ObjectBlueprint {
         Object::Table(Table::VSpace) => {
             ObjectBlueprint::Arch(ObjectBlueprintX86::SeL4Arch(ObjectBlueprintX64::PML4))
         }
-        Object::Client(ClientObject::Tcb) => ObjectBlueprint::Tcb,
+        Object::Client(ClientObject::Tcb(_)) => ObjectBlueprint::Tcb,
         Object::Client(ClientObject::CNode) => ObjectBlueprint::CNode {
             size_bits: CLIENT_CNODE_BITS,
         },
-        Object::Client(ClientObject::Notification) => ObjectBlueprint::Notification,
+        Object::Client(ClientObject::Notification | ClientObject::Parking) => {
+            ObjectBlueprint::Notification
+        }
         Object::Client(ClientObject::Reply) => {
             sel4::extension::thread::REPLY.unwrap_or(ObjectBlueprint::Endpoint)
         }
         // Asked for only where the kernel has scheduling contexts; a fault endpoint is minted and never made.
-        Object::Client(ClientObject::SchedContext | ClientObject::FaultEndpoint) => {
+        Object::Client(ClientObject::SchedContext(_) | ClientObject::FaultEndpoint) => {
             sel4::extension::thread::SCHED_CONTEXT.unwrap_or(ObjectBlueprint::Endpoint)
         }
     }
@@ -350,7 +352,7 @@ impl Kernel for Sel4 {
         thread::start(self, start).map_err(refused)
     }
 
-    fn stop_thread(&mut self, client: ClientIndex) -> Result<(), Refused> {
-        thread::stop(self, client).map_err(refused)
+    fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused> {
+        thread::stop(self, client, count).map_err(refused)
     }
 }

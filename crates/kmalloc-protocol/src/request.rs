@@ -163,4 +163,17 @@ pub enum Request<'a> {
         #[serde(with = "le")]
         size: u64,
     },
+    /// One more thread in the client. It begins with the argument in RDI and the address of its IPC buffer in RSI.
+    /// Reply: [`Done`](crate::Reply::Done).
+    StartThread {
+        /// Its first instruction.
+        #[serde(with = "after7")]
+        entry: u64,
+        /// Its first stack pointer, a multiple of 16.
+        #[serde(with = "le")]
+        stack: u64,
+        /// Whatever the thread is to get.
+        #[serde(with = "le")]
+        argument: u64,
+    },
 }

@@ -167,8 +167,8 @@ pub struct Client {
     pub pages: u32,
     /// First of the chunks of kernel objects that the client has.
     pub chunks: u32,
-    /// Pages of the first chunk that are made into objects.
-    pub chunk_used: u8,
+    /// Bytes from the start of the first chunk that objects have been made of: the kernel's own mark.
+    pub chunk_used: usize,
     /// First of the page tables that are not in use.
     pub spare_tables: u32,
     /// The address space.
@@ -177,6 +177,12 @@ pub struct Client {
     pub directories: [u16; DIRECTORIES_MAX],
     /// How many page directories it has.
     pub directory_count: u8,
+    /// How many threads run.
+    pub threads: u8,
+    /// Objects made for threads behind the first. Those of one that could not be started wait for the next.
+    pub thread_objects: u8,
+    /// The priority of its threads, 0 to 255.
+    pub priority: u8,
     /// Its counters.
     pub counters: Counters,
 }
@@ -200,6 +206,9 @@ impl Client {
         vspace: NONE,
         directories: [0; DIRECTORIES_MAX],
         directory_count: 0,
+        threads: 0,
+        thread_objects: 0,
+        priority: 0,
         counters: Counters {
             calls: 0,
             failures: 0,

@@ -157,6 +157,11 @@ impl<K: Kernel> Server<K> {
             Request::Map { address, size } => self.map_in_segment(client, address, size),
             Request::Unmap { address, size } => self.unmap_in_segment(client, address, size),
             Request::Resize { address, size } => self.resize(client, address, size),
+            Request::StartThread {
+                entry,
+                stack,
+                argument,
+            } => self.start_thread(client, entry, stack, argument),
             Request::Release { address } => self.release(client, address),
             Request::Print { text } => return Outcome::Print { client, text },
             Request::Exit { status } => return self.end(client, End::Exit { status }),
@@ -199,7 +204,7 @@ impl<K: Kernel> Server<K> {
         else {
             return Outcome::Ignore;
         };
-        let counters = account.counters;
+        let (counters, threads) = (account.counters, account.threads);
         let obituary = Obituary {
             end,
             calls: counters.calls,
@@ -210,7 +215,7 @@ impl<K: Kernel> Server<K> {
         // What can't be taken back now stays charged to the dead client, and the books say so.
         let _ = self
             .kernel
-            .stop_thread(client)
+            .stop_threads(client, threads)
             .map_err(Error::from)
             .and_then(|()| self.take_all_back(client));
         Outcome::Ended { client, obituary }

@@ -27,6 +27,7 @@ pub mod segments;
 mod served;
 pub mod spawn;
 mod tables;
+mod threads;
 
 use crate::physical::{PAGE_BITS, Physical};
 use alloc::vec;

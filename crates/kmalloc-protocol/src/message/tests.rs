@@ -59,6 +59,11 @@ fn requests() -> Vec<Request<'static>> {
             address: u64::MAX,
             size: 1
         },
+        Request::StartThread {
+            entry: u64::MAX,
+            stack: u64::MAX,
+            argument: u64::MAX
+        },
     ]
 }
 

@@ -60,7 +60,12 @@ fn whatever_is_read_quickly_is_read_the_same_by_postcard() {
     };
     let mut quick = 0;
     for _ in 0..200_000 {
-        let words = [next() >> (next() % 64) & !0xf8 | next() % 6, next(), 0, 0];
+        let words = [
+            (next() >> (next() % 64) & !0xf8) | (next() % 6),
+            next(),
+            0,
+            0,
+        ];
         let length = (next() % 5) as usize;
         let bytes = bytes_of(&words);
         let read = decode_request(&bytes[..length * 8]);
