@@ -63,10 +63,10 @@ fn give_capabilities(kernel: &Sel4, start: &ThreadStart) -> sel4::Result<()> {
         let reply = kernel.path(Slot::Client(start.client, ClientObject::Reply));
         place(slot::REPLY).mint(&reply, CapRights::all(), 0)?;
     }
-    let fault_slot = Slot::Client(start.client, ClientObject::FaultEndpoint);
-    kernel
-        .path(fault_slot)
-        .mint(&kernel.endpoint, rights(), start.fault_badge)
+    // A start that was refused further on may have left it.
+    let fault = kernel.path(Slot::Client(start.client, ClientObject::FaultEndpoint));
+    fault.delete()?;
+    fault.mint(&kernel.endpoint, rights(), start.fault_badge)
 }
 
 /// Gives a client the endpoints between clients that its manifest entry names.
