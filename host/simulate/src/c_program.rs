@@ -32,27 +32,31 @@ const COMPILER_OPTIONS: [&str; 5] = [
 
 const WARNINGS: [&str; 3] = ["-Wall", "-Wextra", "-Werror"];
 
-/// Builds the program `name` from its files; where it lies.
+/// Where programs for this kernel are built.
+pub fn folder(project: &Project, kernel: &Kernel) -> PathBuf {
+    project.build().join("c").join(kernel.key())
+}
+
+/// Builds the program `name` from its files, in a folder of its own; where it lies.
 ///
 /// # Errors
 ///
 /// When gcc is missing or refuses the files; what it says is in the error.
 pub fn build(
     project: &Project,
-    kernel: &Kernel,
+    folder: &Path,
     library: &Path,
     name: &str,
     files: &[PathBuf],
 ) -> Result<PathBuf> {
-    let folder = project.build().join("c").join(kernel.key());
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let program = folder.join(name);
     let mut gcc = Command::new("gcc");
     gcc.args(COMPILER_OPTIONS).args(WARNINGS);
     for include in INCLUDE {
         gcc.arg("-I").arg(project.root().join(include));
     }
-    gcc.args(sel4_build::link_arguments_in(&folder)?);
+    gcc.args(sel4_build::link_arguments_in(folder)?);
     // What gcc needs of its own library for arithmetic comes last: all before may call it.
     gcc.args(files)
         .arg(library)

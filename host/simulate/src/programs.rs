@@ -82,8 +82,8 @@ pub fn build(
             .as_deref()
             .context("the workspace has no library for C")?;
         // Two systems may give one name to different programs.
-        let name = format!("{number}-{name}");
-        let file = c_program::build(project, kernel, library, &name, files)?;
+        let folder = c_program::folder(project, kernel).join(number.to_string());
+        let file = c_program::build(project, &folder, library, name, files)?;
         executables.insert(Source::C(files.clone()), file);
     }
     Ok(executables)
