@@ -48,19 +48,22 @@ impl<'a> Desk<'a> {
 
     /// Serves until no client is left; the server is given back.
     pub fn serve(mut self) -> Server<Sel4> {
-        let authority = || sel4::extension::thread::reply_authority(self.reply);
+        let authority = || sel4_extension::thread::reply_authority(self.reply);
         let mut received = self.endpoint.recv_with_mrs(authority());
         loop {
             match self.answer(&received) {
                 Some(answer) => {
-                    let authority = sel4::extension::thread::reply_authority(self.reply);
-                    received =
-                        self.endpoint
-                            .reply_recv_with_mrs(answer.info, answer.words, authority);
+                    let authority = sel4_extension::thread::reply_authority(self.reply);
+                    received = sel4_extension::reply_recv_with_mrs(
+                        self.endpoint,
+                        answer.info,
+                        answer.words,
+                        authority,
+                    );
                 }
                 None if !self.names.is_working() && self.close() => return self.server,
                 None => {
-                    let authority = sel4::extension::thread::reply_authority(self.reply);
+                    let authority = sel4_extension::thread::reply_authority(self.reply);
                     received = self.endpoint.recv_with_mrs(authority);
                 }
             }
@@ -121,14 +124,16 @@ impl<'a> Desk<'a> {
                     .get(..BYTES_MAX)
                     .unwrap_or(&[0; BYTES_MAX]),
             );
-            sel4::Fault::new(buffer, &received.info)
+            let is_fault = Badge::unpack(received.badge).fault;
+            is_fault.then(|| sel4_extension::fault(buffer, &received.info))
         });
-        let outcome = if Badge::unpack(received.badge).fault {
-            self.server.fault(received.badge, describe(&fault))
-        } else {
-            let message = bytes.get(..length).unwrap_or(&bytes);
-            self.server
-                .handle(received.badge, received.info.label(), caps, message)
+        let outcome = match fault {
+            Some(fault) => self.server.fault(received.badge, describe(fault.as_ref())),
+            None => {
+                let message = bytes.get(..length).unwrap_or(&bytes);
+                self.server
+                    .handle(received.badge, received.info.label(), caps, message)
+            }
         };
         finish(&mut self.names, &mut self.lines, outcome)
     }
@@ -181,29 +186,29 @@ fn encode(response: &Response) -> Answer {
 }
 
 /// A fault in the server's words. What a client forged is not believed, only reported.
-fn describe(fault: &sel4::Fault) -> Fault {
+fn describe(fault: Option<&sel4::Fault>) -> Fault {
     let (kind, address, instruction) = match fault {
-        sel4::Fault::VmFault(fault) => (
+        Some(sel4::Fault::VmFault(fault)) => (
             FaultKind::Vm,
             fault.inner().get_Addr(),
             fault.inner().get_IP(),
         ),
-        sel4::Fault::CapFault(fault) => (
+        Some(sel4::Fault::CapFault(fault)) => (
             FaultKind::Capability,
             fault.inner().get_Addr(),
             fault.inner().get_IP(),
         ),
-        sel4::Fault::UnknownSyscall(fault) => (
+        Some(sel4::Fault::UnknownSyscall(fault)) => (
             FaultKind::UnknownSyscall,
             fault.inner().get_Syscall(),
             fault.inner().get_FaultIP(),
         ),
-        sel4::Fault::UserException(fault) => (
+        Some(sel4::Fault::UserException(fault)) => (
             FaultKind::Exception,
             fault.inner().get_Number(),
             fault.inner().get_FaultIP(),
         ),
-        // A null fault: nothing that a kernel sends.
+        // Nothing that a kernel sends.
         _ => (FaultKind::Unknown, 0, 0),
     };
     Fault {
