@@ -10,11 +10,11 @@ use alloc::vec::Vec;
 use kmalloc_server::kernel::{Object, Slot};
 use kmalloc_server::physical::{Chunk, Large, PAGE_BITS, Page, Physical};
 use kmalloc_server::{Server, segment_count, table_bytes};
-use sel4::extension::io_port;
 use sel4::{
     AbsoluteCPtr, BootInfoPtr, CNodeCapData, CPtr, CapRights, ObjectBlueprint, ObjectBlueprintX64,
     ObjectBlueprintX86, VmAttributes, cap,
 };
+use sel4_extension::IOPort;
 
 /// log2 of the bytes of a frame.
 pub const FRAME_BITS: usize = PAGE_BITS as usize;
@@ -71,12 +71,12 @@ pub fn start_console(bootinfo: &BootInfoPtr) -> sel4::Result<()> {
     let control = sel4::init_thread::slot::IO_PORT_CONTROL.cap();
     let cnode = sel4::init_thread::slot::CNODE.cap();
     let empty = bootinfo.empty().range();
-    let slot = |index: usize| {
-        cnode.absolute_cptr(CPtr::from_bits((empty.start + index) as sel4::CPtrBits))
+    let issue = |index: usize, first_port, last_port| {
+        let slot = CPtr::from_bits((empty.start + index) as sel4::CPtrBits);
+        control.ioport_control_issue(first_port, last_port, &cnode.absolute_cptr(slot))?;
+        Ok::<_, sel4::Error>(IOPort::from_cptr(slot))
     };
-    let serial = io_port::issue(control, 0x3f8, 0x3ff, &slot(0))?;
-    let exit = io_port::issue(control, 0xf4, 0xf7, &slot(1))?;
-    console::set_ports(serial, exit);
+    console::set_ports(issue(0, 0x3f8, 0x3ff)?, issue(1, 0xf4, 0xf7)?);
     Ok(())
 }
 
@@ -127,7 +127,7 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
 
     // SAFETY: it is the kernel's own, and stays mapped.
     let bootinfo = unsafe { BootInfoPtr::new(bootinfo.ptr()) };
-    let mcs = sel4::extension::thread::SCHED_CONTEXT.is_some();
+    let mcs = sel4_extension::thread::SCHED_CONTEXT.is_some();
     let entry = layout.endpoint_entry() as sel4::CPtrBits;
     let to_mint = top.absolute_cptr_from_bits_with_depth(entry, layout.top_bits);
     let mut kernel = Sel4::new(layout, top, to_mint, segment_count(pages), bootinfo);
@@ -152,9 +152,7 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
 
 /// log2 of the slots in the CNode that the kernel gives.
 fn root_cnode_bits() -> usize {
-    sel4::config::consts::ROOT_CNODE_SIZE_BITS
-        .parse()
-        .unwrap_or(12)
+    sel4::sel4_cfg_usize!(ROOT_CNODE_SIZE_BITS)
 }
 
 fn untyped_pieces(bootinfo: &BootInfoPtr) -> Vec<Piece> {
@@ -279,7 +277,7 @@ impl Maker<'_> {
     }
 
     fn make_reply(&mut self) -> Result<CPtr, BootError> {
-        match sel4::extension::thread::REPLY {
+        match sel4_extension::thread::REPLY {
             Some(blueprint) => {
                 let number = self.make(blueprint, 1)?;
                 Ok(self.cptr(number))

@@ -3,7 +3,7 @@
 
 use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
-use sel4::extension::io_port::IOPort;
+use sel4_extension::IOPort;
 
 const COM1: u16 = 0x3f8;
 const LINE_STATUS: u16 = COM1 + 5;

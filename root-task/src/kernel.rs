@@ -155,7 +155,7 @@ impl Sel4 {
 /// The kernel's refusal, by number.
 pub fn refused(error: sel4::Error) -> Refused {
     Refused {
-        code: error.into_sys() as u32,
+        code: error.into_sys(),
     }
 }
 
@@ -185,11 +185,11 @@ pub fn blueprint(object: Object) -> ObjectBlueprint {
             ObjectBlueprint::Notification
         }
         Object::Client(ClientObject::Reply) => {
-            sel4::extension::thread::REPLY.unwrap_or(ObjectBlueprint::Endpoint)
+            sel4_extension::thread::REPLY.unwrap_or(ObjectBlueprint::Endpoint)
         }
         // Asked for only where the kernel has scheduling contexts; a fault endpoint is minted and never made.
         Object::Client(ClientObject::SchedContext(_) | ClientObject::FaultEndpoint) => {
-            sel4::extension::thread::SCHED_CONTEXT.unwrap_or(ObjectBlueprint::Endpoint)
+            sel4_extension::thread::SCHED_CONTEXT.unwrap_or(ObjectBlueprint::Endpoint)
         }
     }
 }
@@ -198,7 +198,7 @@ pub fn blueprint(object: Object) -> ObjectBlueprint {
 fn attributes(cache: Cache) -> sel4::VmAttributes {
     match cache {
         Cache::Coherent | Cache::Streaming => sel4::VmAttributes::DEFAULT,
-        Cache::WriteCombining => sel4::extension::paging::WRITE_COMBINING,
+        Cache::WriteCombining => sel4_extension::WRITE_COMBINING,
         Cache::Uncached => sel4::VmAttributes::CACHE_DISABLED,
     }
 }
@@ -276,7 +276,7 @@ impl Kernel for Sel4 {
 
     fn unmap_page_table(&mut self, table: Page) -> Result<(), Refused> {
         let table: cap::PageTable = self.cptr(Slot::Page(table)).cast();
-        table.page_table_unmap().map_err(refused)
+        sel4_extension::page_table_unmap(table).map_err(refused)
     }
 
     fn assign_asid(&mut self, vspace: Page) -> Result<(), Refused> {
@@ -298,7 +298,7 @@ impl Kernel for Sel4 {
 
     fn push_ledger(&mut self, segment: u32, frame: Page) -> Result<(), Refused> {
         let out_of_range = Refused {
-            code: sel4::Error::RangeError.into_sys() as u32,
+            code: sel4::Error::RangeError.into_sys(),
         };
         let granule = self.frame(frame);
         let count = self

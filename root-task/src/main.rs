@@ -36,8 +36,10 @@ mod exit_code {
 fn main(bootinfo: &sel4::BootInfoPtr) -> ! {
     // Without a console there is nobody to tell.
     let _ = boot::start_console(bootinfo);
-    sel4_root_task::extension::set_put_char(console::put_char);
-    sel4_root_task::extension::set_trap(|| console::leave(exit_code::FAILED));
+    sel4_root_task::panicking::set_hook(&|info| {
+        print_line!("# {info}");
+        console::leave(exit_code::FAILED)
+    });
     let passed = run(bootinfo);
     print_line!("@end passed={passed}");
     console::leave(if passed {
@@ -49,8 +51,10 @@ fn main(bootinfo: &sel4::BootInfoPtr) -> ! {
 
 /// The kernel's variant, by the two options that people choose it by.
 fn variant() -> &'static str {
-    use sel4::config::consts::{DEBUG_BUILD, KERNEL_MCS};
-    match (KERNEL_MCS, DEBUG_BUILD) {
+    match (
+        sel4::sel4_cfg_bool!(KERNEL_MCS),
+        sel4::sel4_cfg_bool!(DEBUG_BUILD),
+    ) {
         (false, false) => "release",
         (false, true) => "debug",
         (true, false) => "mcs-release",
@@ -74,7 +78,7 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
             return false;
         }
     };
-    let version = sel4::extension::KERNEL_VERSION;
+    let version = sel4_extension::KERNEL_VERSION;
     let variant = variant();
     let (total, untypeds) = (booted.total_bytes, booted.untyped_count);
     print_line!("@boot kernel={version} variant={variant} memory={total} untypeds={untypeds}");

@@ -62,22 +62,35 @@ impl<'a> Desk<'a> {
     pub fn serve(mut self) -> Server<Sel4> {
         let endpoint = self.endpoint;
         let reply = self.reply;
-        let authority = || sel4::extension::thread::reply_authority(reply);
+        let authority = || sel4_extension::thread::reply_authority(reply);
         let mut received = endpoint.recv_with_mrs(authority());
         loop {
             received = match self.quick(&received) {
                 Quick::Block(address) => {
                     let Short { words, length } = quick::encode_block(address);
-                    endpoint.reply_recv_with_mrs(info(length), [words[0], words[1]], authority())
+                    sel4_extension::reply_recv_with_mrs(
+                        endpoint,
+                        info(length),
+                        [words[0], words[1], 0, 0],
+                        authority(),
+                    )
                 }
                 Quick::Done => {
                     let Short { words, length } = quick::encode_done();
-                    endpoint.reply_recv_with_mrs(info(length), [words[0]], authority())
+                    sel4_extension::reply_recv_with_mrs(
+                        endpoint,
+                        info(length),
+                        [words[0], 0, 0, 0],
+                        authority(),
+                    )
                 }
                 other => match self.answer(other, &received) {
-                    Some(answer) => {
-                        endpoint.reply_recv_with_mrs(answer.info, answer.words, authority())
-                    }
+                    Some(answer) => sel4_extension::reply_recv_with_mrs(
+                        endpoint,
+                        answer.info,
+                        answer.words,
+                        authority(),
+                    ),
                     None if !self.names.is_working() && self.close() => return self.server,
                     None => endpoint.recv_with_mrs(authority()),
                 },
@@ -139,14 +152,16 @@ impl<'a> Desk<'a> {
                     .get(..BYTES_MAX)
                     .unwrap_or(&[0; BYTES_MAX]),
             );
-            sel4::Fault::new(buffer, &received.info)
+            let is_fault = Badge::unpack(received.badge).fault;
+            is_fault.then(|| sel4_extension::fault(buffer, &received.info))
         });
-        let outcome = if Badge::unpack(received.badge).fault {
-            self.server.fault(received.badge, describe(&fault))
-        } else {
-            let message = bytes.get(..length).unwrap_or(&bytes);
-            self.server
-                .handle(received.badge, received.info.label(), caps, message)
+        let outcome = match fault {
+            Some(fault) => self.server.fault(received.badge, describe(fault.as_ref())),
+            None => {
+                let message = bytes.get(..length).unwrap_or(&bytes);
+                self.server
+                    .handle(received.badge, received.info.label(), caps, message)
+            }
         };
         finish(&mut self.names, &mut self.lines, outcome)
     }
@@ -203,29 +218,29 @@ fn encode(response: &Response) -> Answer {
 }
 
 /// A fault in the server's words. What a client forged is not believed, only reported.
-fn describe(fault: &sel4::Fault) -> Fault {
+fn describe(fault: Option<&sel4::Fault>) -> Fault {
     let (kind, address, instruction) = match fault {
-        sel4::Fault::VmFault(fault) => (
+        Some(sel4::Fault::VmFault(fault)) => (
             FaultKind::Vm,
             fault.inner().get_Addr(),
             fault.inner().get_IP(),
         ),
-        sel4::Fault::CapFault(fault) => (
+        Some(sel4::Fault::CapFault(fault)) => (
             FaultKind::Capability,
             fault.inner().get_Addr(),
             fault.inner().get_IP(),
         ),
-        sel4::Fault::UnknownSyscall(fault) => (
+        Some(sel4::Fault::UnknownSyscall(fault)) => (
             FaultKind::UnknownSyscall,
             fault.inner().get_Syscall(),
             fault.inner().get_FaultIP(),
         ),
-        sel4::Fault::UserException(fault) => (
+        Some(sel4::Fault::UserException(fault)) => (
             FaultKind::Exception,
             fault.inner().get_Number(),
             fault.inner().get_FaultIP(),
         ),
-        // A null fault: nothing that a kernel sends.
+        // Nothing that a kernel sends.
         _ => (FaultKind::Unknown, 0, 0),
     };
     Fault {

@@ -3,8 +3,8 @@
 
 use crate::kernel::{CLIENT_CNODE_BITS, Sel4};
 use kmalloc_server::kernel::{ClientIndex, ClientObject, Slot, ThreadIndex, ThreadStart};
-use sel4::extension::thread::{FaultEndpoint, Thread, configure_sched_context};
 use sel4::{AbsoluteCPtr, CNodeCapData, CPtr, CapRights, CapRightsBuilder, UserContext, cap};
+use sel4_extension::thread::{FaultEndpoint, TcbExtension, Thread, configure_sched_context};
 use sel4_task::slot;
 
 /// Microseconds that a client's thread may run in a turn, on kernels with scheduling contexts: as long as others give.
@@ -59,7 +59,7 @@ fn give_capabilities(kernel: &Sel4, start: &ThreadStart) -> sel4::Result<()> {
     // Nobody else has it, so nobody signals it.
     let parking = kernel.path(Slot::Client(start.client, ClientObject::Parking));
     place(slot::PARKING).mint(&parking, CapRights::read_only(), 0)?;
-    if sel4::extension::thread::REPLY.is_some() {
+    if sel4_extension::thread::REPLY.is_some() {
         let reply = kernel.path(Slot::Client(start.client, ClientObject::Reply));
         place(slot::REPLY).mint(&reply, CapRights::all(), 0)?;
     }

@@ -12,9 +12,10 @@ const STOP: sel4::Word = 1;
 
 fn main() {
     let endpoint = sel4::cap::Endpoint::from_bits(slot::SERVES);
-    let authority = || sel4::extension::thread::reply_authority(sel4::CPtr::from_bits(slot::REPLY));
+    let authority = || sel4_extension::thread::reply_authority(sel4::CPtr::from_bits(slot::REPLY));
     let mut received = endpoint.recv_with_mrs(authority());
     while received.info.label() != STOP {
-        received = endpoint.reply_recv_with_mrs(received.info, received.msg, authority());
+        received =
+            sel4_extension::reply_recv_with_mrs(endpoint, received.info, received.msg, authority());
     }
 }

@@ -2,7 +2,7 @@
 
 //! Runtime of a root task.
 //!
-//! Names are those of rust-sel4's crate `sel4-root-task`; what that lacks stands in [`extension`]. A program says
+//! Names are those of rust-sel4's crate `sel4-root-task`; A program says
 //! `#[root_task]` on its main function, and in its build script calls `sel4_build::link_arguments_for_root_task()`.
 
 #![no_std]
@@ -14,7 +14,6 @@ mod entry;
 mod printing;
 mod termination;
 
-pub mod extension;
 pub mod panicking;
 
 pub use sel4_root_task_macros::root_task;
@@ -27,6 +26,5 @@ pub const DEFAULT_STACK_SIZE: usize = 64 * 1024;
 pub mod _private {
     pub use crate::entry::{Stack, run};
     pub use crate::panicking::abort;
-    pub use crate::printing::print;
-    pub use sel4::BootInfo;
+    pub use sel4::{self, BootInfo};
 }

@@ -12,17 +12,11 @@ use spin::Once;
 pub type PanicHook = &'static (dyn Fn(&PanicInfo) + Send + Sync);
 
 static HOOK: Once<PanicHook> = Once::new();
-static TRAP: Once<fn() -> !> = Once::new();
 static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Sets what is called with a panic. The default prints it. Only the first call counts.
 pub fn set_hook(hook: PanicHook) {
     HOOK.call_once(|| hook);
-}
-
-/// Sets what ends the root task. Only the first call counts.
-pub(crate) fn set_trap(trap: fn() -> !) {
-    TRAP.call_once(|| trap);
 }
 
 #[panic_handler]
@@ -46,11 +40,8 @@ pub fn abort(message: fmt::Arguments<'_>) -> ! {
     trap()
 }
 
-/// Ends the root task, where it gave up while giving up too.
+/// Ends the root task.
 fn trap() -> ! {
-    if let Some(trap) = TRAP.get() {
-        trap();
-    }
     loop {
         // SAFETY: raises an exception. Nobody handles the root task's, so it does not go on.
         unsafe { core::arch::asm!("ud2", options(nomem, nostack)) };

@@ -38,7 +38,17 @@ pub fn set_hooks(hooks: &'static Hooks) {
 pub fn print(arguments: fmt::Arguments<'_>) {
     match HOOKS.get() {
         Some(hooks) => (hooks.print)(arguments),
-        None => sel4::debug_print!("{arguments}"),
+        None => print_by_kernel(arguments),
+    }
+}
+
+sel4::sel4_cfg_if! {
+    if #[sel4_cfg(PRINTING)] {
+        fn print_by_kernel(arguments: fmt::Arguments<'_>) {
+            sel4::debug_print!("{arguments}");
+        }
+    } else {
+        fn print_by_kernel(_: fmt::Arguments<'_>) {}
     }
 }
 

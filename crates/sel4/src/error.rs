@@ -35,8 +35,8 @@ pub enum Error {
 
 impl Error {
     /// The kernel's number of the error.
-    pub const fn into_sys(self) -> i64 {
-        match self {
+    pub const fn into_sys(self) -> u32 {
+        let number = match self {
             Self::InvalidArgument => constants::seL4_InvalidArgument,
             Self::InvalidCapability => constants::seL4_InvalidCapability,
             Self::IllegalOperation => constants::seL4_IllegalOperation,
@@ -47,7 +47,17 @@ impl Error {
             Self::DeleteFirst => constants::seL4_DeleteFirst,
             Self::RevokeFirst => constants::seL4_RevokeFirst,
             Self::NotEnoughMemory => constants::seL4_NotEnoughMemory,
-        }
+        };
+        number as u32
+    }
+
+    /// The error with the kernel's number; `None` for the number that says that there is none.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel has no such error.
+    pub fn from_sys(number: u32) -> Option<Self> {
+        (number != constants::seL4_NoError as u32).then(|| Self::from_label(number.into()))
     }
 
     /// The error with which the kernel labelled its answer.

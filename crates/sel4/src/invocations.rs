@@ -3,6 +3,7 @@
 //! What can be asked of kernel objects.
 
 mod cnode;
+mod io_port;
 mod irq;
 #[cfg(kernel_mcs)]
 mod sched;
@@ -36,11 +37,11 @@ impl<T: CapType, C: InvocationContext> Cap<T, C> {
     #[inline(always)]
     pub(crate) fn invoke<const CAPS: usize, const WORDS: usize>(
         self,
-        label: Word,
+        label: u32,
         caps: [CPtrBits; CAPS],
         words: [Word; WORDS],
     ) -> Result<[Word; IN_REGISTERS]> {
-        let info = MessageInfo::new(label, 0, CAPS, WORDS);
+        let info = MessageInfo::new(label.into(), 0, CAPS, WORDS);
         let mut in_registers = [0; IN_REGISTERS];
         for (register, word) in in_registers.iter_mut().zip(words) {
             *register = word;

@@ -155,6 +155,20 @@ impl<T: CapType, C: InvocationContext> Cap<T, C> {
         );
     }
 
+    /// Replies with a message of which the first words are given, and waits for the next one, whose first four words
+    /// stay in registers. rust-sel4 has no such call: programs make it by way of crate `sel4-extension`.
+    #[inline(always)]
+    pub fn reply_recv_with_mrs<M: FastMessages>(
+        self,
+        info: MessageInfo,
+        messages: M,
+        reply_authority: impl ConveysReplyAuthority,
+    ) -> RecvWithMRs {
+        let words = messages.into_fast_registers();
+        let reply = register(reply_authority);
+        registers::send_receive(syscall::ReplyRecv, self.bits(), info, words, reply).into()
+    }
+
     /// Waits for a message. Its first four words stay in registers.
     #[inline(always)]
     pub fn recv_with_mrs(self, reply_authority: impl ConveysReplyAuthority) -> RecvWithMRs {

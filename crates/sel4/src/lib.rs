@@ -2,7 +2,7 @@
 
 //! Bindings for the seL4 kernel on x86_64, for as much of it as this project uses.
 //!
-//! Names and signatures are those of rust-sel4's crate `sel4`; what that lacks stands in [`extension`] and nowhere else.
+//! Names and signatures are those of rust-sel4's crate `sel4`; what that lacks is in crate `sel4-extension`.
 //! The kernel is chosen when the crate is built (see crate `sel4-build`): release 5.0.0 or 13.0.0 to 16.0.0, MCS or not.
 //! In what these differ does not show above this crate, except where rust-sel4's own signatures do: a reply authority,
 //! and the parameters of [`cap::Tcb::tcb_configure`] and `tcb_set_sched_params` on MCS kernels.
@@ -31,7 +31,6 @@ mod vm_attributes;
 mod vspace;
 
 pub mod config;
-pub mod extension;
 pub mod init_thread;
 pub mod sys;
 

@@ -10,6 +10,31 @@ pub use crate::fault::inner::*;
 
 include!(concat!(env!("OUT_DIR"), "/abi.rs"));
 
+/// Numbers of the kernel's headers, in the modules in which rust-sel4 has them.
+macro_rules! enumerations {
+    ($($name:ident: $kind:ty { $($constant:ident,)* })*) => {
+        $(
+            #[allow(missing_docs, non_snake_case, non_upper_case_globals, reason = "named as the kernel names it")]
+            pub mod $name {
+                $(pub const $constant: $kind = super::constants::$constant as $kind;)*
+            }
+        )*
+    };
+}
+
+enumerations! {
+    seL4_Fault_tag: u64 {
+        seL4_Fault_CapFault,
+        seL4_Fault_UnknownSyscall,
+        seL4_Fault_UserException,
+        seL4_Fault_VMFault,
+    }
+    seL4_UnknownSyscall_Msg: u64 { seL4_UnknownSyscall_Length, }
+    seL4_UserException_Msg: u64 { seL4_UserException_Length, }
+    seL4_VMFault_Msg: u64 { seL4_VMFault_Length, }
+    seL4_X86_VMAttributes: u64 { seL4_X86_WriteCombining, }
+}
+
 /// A constant of the kernel's headers as a size or count.
 pub(crate) const fn size(constant: i64) -> usize {
     assert!(constant >= 0);

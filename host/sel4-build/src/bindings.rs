@@ -135,20 +135,37 @@ fn check_against(
 /// For the build script of crate `sel4`: finds the kernel in use and writes `abi.rs`, `config.rs` and
 /// `config_macros.rs` to the build's output folder. A kernel that can't be built for ends the build with the reason.
 pub fn generate_bindings(workspace: &Path) {
-    if let Err(error) = try_generate(workspace) {
-        println!("cargo::error={}", error.to_string().replace('\n', " "));
-        process::exit(1);
-    }
+    or_end_build(try_generate(workspace));
 }
 
-fn try_generate(workspace: &Path) -> Result<(), Error> {
+/// For a build script: makes the release of the kernel in use known to its crate as `env!("SEL4_KERNEL_VERSION")`.
+pub fn tell_kernel_version(workspace: &Path) {
+    let bindings = or_end_build(bindings_in_use(workspace));
+    let version = bindings.abi.version;
+    println!("cargo::rustc-env=SEL4_KERNEL_VERSION={version}");
+}
+
+/// Ends a build script that failed, with the reason.
+fn or_end_build<T>(result: Result<T, Error>) -> T {
+    result.unwrap_or_else(|error| {
+        println!("cargo::error={}", error.to_string().replace('\n', " "));
+        process::exit(1);
+    })
+}
+
+/// Reads the kernel in use, and has Cargo watch it.
+fn bindings_in_use(workspace: &Path) -> Result<Bindings, Error> {
     println!("cargo::rerun-if-env-changed=SEL4_PREFIX");
     let manifest_folder = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| ".".into());
     let prefix = Prefix::resolve(workspace, Path::new(&manifest_folder))?;
     for path in prefix.watched() {
         println!("cargo::rerun-if-changed={}", path.display());
     }
-    let bindings = read_bindings(&prefix)?;
+    read_bindings(&prefix)
+}
+
+fn try_generate(workspace: &Path) -> Result<(), Error> {
+    let bindings = bindings_in_use(workspace)?;
     for (name, on) in emit::conditions(&bindings) {
         println!("cargo::rustc-check-cfg=cfg({name})");
         if on {

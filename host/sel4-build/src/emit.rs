@@ -45,7 +45,7 @@ pub fn abi(bindings: &Bindings) -> String {
     let mut text = String::new();
     module(
         &mut text,
-        "constants",
+        "pub(crate) mod constants",
         "Integers that the kernel's headers name.",
         "i64",
         bindings
@@ -55,9 +55,9 @@ pub fn abi(bindings: &Bindings) -> String {
     );
     module(
         &mut text,
-        "label",
+        "pub mod invocation_label",
         "Labels of the messages that invoke a kernel object.",
-        "u64",
+        "u32",
         bindings
             .interface
             .methods
@@ -66,7 +66,7 @@ pub fn abi(bindings: &Bindings) -> String {
     );
     module(
         &mut text,
-        "syscall",
+        "pub(crate) mod syscall",
         "Numbers of system calls.",
         "i64",
         bindings
@@ -82,7 +82,7 @@ pub fn abi(bindings: &Bindings) -> String {
 
 fn module<'a>(
     text: &mut String,
-    name: &str,
+    head: &str,
     documentation: &str,
     kind: &str,
     constants: impl Iterator<Item = (&'a str, i64)>,
@@ -92,7 +92,7 @@ fn module<'a>(
         text,
         "#[allow(missing_docs, non_upper_case_globals, dead_code, reason = \"named as the kernel names them\")]"
     );
-    line!(text, "pub(crate) mod {name} {{");
+    line!(text, "{head} {{");
     for (constant, number) in constants {
         line!(text, "    pub const {constant}: {kind} = {number};");
     }
@@ -114,8 +114,6 @@ fn facts(text: &mut String, bindings: &Bindings) {
         "#[allow(dead_code, reason = \"not every kernel needs each\")]"
     );
     line!(text, "pub(crate) mod facts {{");
-    let version = &abi.version;
-    line!(text, "    pub const KERNEL_VERSION: &str = {version:?};");
     let flags = [
         ("PRIORITY_TAKES_AUTHORITY", abi.priority_takes_authority),
         ("GRANT_REPLY_RIGHT", generation.grant_reply_right),
@@ -126,7 +124,6 @@ fn facts(text: &mut String, bindings: &Bindings) {
     let numbers = [
         ("MESSAGE_LABEL_BITS", generation.message_label_bits),
         ("BADGE_BITS", generation.badge_bits),
-        ("FAULT_ADDRESS_BITS", generation.fault_address_bits),
         ("GUARD_SHIFT", guard.guard_shift),
         ("GUARD_SIZE_SHIFT", guard.size_shift),
     ];

@@ -25,7 +25,7 @@ mod prefix;
 mod test_kernel;
 
 pub use abi::{Abi, BootInfoLayout, Generation, GuardLayout, Release};
-pub use bindings::{Bindings, generate_bindings, read_bindings};
+pub use bindings::{Bindings, generate_bindings, read_bindings, tell_kernel_version};
 pub use configuration::{Configuration, OptionValue};
 pub use error::Error;
 pub use interface::{Interface, Method, Parameter, Syscall};

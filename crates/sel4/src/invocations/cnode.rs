@@ -4,13 +4,13 @@ use crate::cap_rights::CapRights;
 use crate::cptr::AbsoluteCPtr;
 use crate::error::{Error, Result};
 use crate::invocation_context::InvocationContext;
-use crate::sys::{facts, label};
+use crate::sys::{facts, invocation_label as label};
 use crate::{CPtrBits, Word};
 
 impl<C: InvocationContext> AbsoluteCPtr<C> {
     fn invoke<const CAPS: usize, const WORDS: usize>(
         self,
-        label: Word,
+        label: u32,
         caps: [CPtrBits; CAPS],
         words: [Word; WORDS],
     ) -> Result<()> {

@@ -5,7 +5,7 @@ use crate::cap_types::cap;
 use crate::cptr::AbsoluteCPtr;
 use crate::error::Result;
 use crate::invocation_context::InvocationContext;
-use crate::sys::label;
+use crate::sys::invocation_label as label;
 
 impl<C: InvocationContext> cap::IrqControl<C> {
     /// Makes a handler for a pin of an IO APIC.
@@ -42,7 +42,7 @@ impl<C: InvocationContext> cap::IrqControl<C> {
         )
     }
 
-    fn get(self, label: Word, dst: &AbsoluteCPtr, source: [Word; 5]) -> Result<()> {
+    fn get(self, label: u32, dst: &AbsoluteCPtr, source: [Word; 5]) -> Result<()> {
         let [first, second, third, fourth, vector] = source;
         let (index, depth) = (dst.path().bits(), dst.path().depth() as Word);
         self.invoke(

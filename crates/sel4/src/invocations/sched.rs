@@ -6,7 +6,7 @@ use crate::cap_types::cap;
 use crate::error::Result;
 use crate::invocation_context::InvocationContext;
 use crate::ipc::Badge;
-use crate::sys::label;
+use crate::sys::invocation_label as label;
 
 impl<C: InvocationContext> cap::SchedControl<C> {
     /// Gives a scheduling context `budget` microseconds in every `period`, on the processor of this capability. `badge`

@@ -10,7 +10,7 @@ use crate::invocation_context::InvocationContext;
 use crate::ipc_buffer::IpcBuffer;
 use crate::message_info::MessageInfo;
 use crate::registers::{self, ReplyRegister};
-use crate::sys::{facts, label, syscall};
+use crate::sys::{facts, invocation_label as label, syscall};
 use crate::user_context::{REGISTER_COUNT, UserContext};
 
 /// No kernel in use takes data for the root of an address space.
@@ -38,7 +38,7 @@ impl<C: InvocationContext> cap::Tcb<C> {
         self.set_priority(label::TCBSetMCPriority, authority, mcp)
     }
 
-    fn set_priority(self, label: Word, authority: cap::Tcb, priority: Word) -> Result<()> {
+    fn set_priority(self, label: u32, authority: cap::Tcb, priority: Word) -> Result<()> {
         if facts::PRIORITY_TAKES_AUTHORITY {
             self.invoke(label, [authority.bits()], [priority]).map(drop)
         } else {
@@ -73,7 +73,7 @@ impl<C: InvocationContext> cap::Tcb<C> {
         assert!(count <= REGISTER_COUNT);
         let mut context = UserContext::default();
         self.with_ipc_buffer(|cptr, ipc_buffer| {
-            let info = MessageInfo::new(label::TCBReadRegisters, 0, 0, 2);
+            let info = MessageInfo::new(label::TCBReadRegisters.into(), 0, 0, 2);
             let words = [suspend.into(), count as Word, 0, 0];
             exchange(cptr, info, words, ipc_buffer)?;
             context.words_mut()[..count].copy_from_slice(&ipc_buffer.msg_regs()[..count]);
@@ -105,7 +105,7 @@ impl<C: InvocationContext> cap::Tcb<C> {
             message[1] = count;
             message[2..][..registers.len()].copy_from_slice(registers);
             let words = ipc_buffer.register_words();
-            let info = MessageInfo::new(label::TCBWriteRegisters, 0, 0, 2 + registers.len());
+            let info = MessageInfo::new(label::TCBWriteRegisters.into(), 0, 0, 2 + registers.len());
             exchange(cptr, info, words, ipc_buffer)
         })
     }
@@ -144,7 +144,11 @@ impl<C: InvocationContext> cap::Tcb<C> {
         {
             // Release 5's own Configure would set the priorities too, which are not given here.
             let tcb = cap::Tcb::from_bits(self.bits());
-            tcb.tcb_set_ipc_buffer(ipc_buffer, ipc_buffer_frame)?;
+            tcb.invoke(
+                label::TCBSetIPCBuffer,
+                [ipc_buffer_frame.bits()],
+                [ipc_buffer],
+            )?;
             tcb.tcb_set_space(fault_ep, cspace_root, cspace_root_data, vspace_root)
         }
         #[cfg(not(kernel_release_5))]

@@ -5,7 +5,7 @@ use crate::cptr::AbsoluteCPtr;
 use crate::error::Result;
 use crate::invocation_context::InvocationContext;
 use crate::object::ObjectBlueprint;
-use crate::sys::label;
+use crate::sys::invocation_label as label;
 
 impl<C: InvocationContext> cap::Untyped<C> {
     /// Makes `num_objects` objects and puts their capabilities into the CNode `dst`, from slot `dst_offset` on.

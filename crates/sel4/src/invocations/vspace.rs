@@ -6,7 +6,7 @@ use crate::cap_types::cap;
 use crate::cptr::{AbsoluteCPtr, Cap};
 use crate::error::Result;
 use crate::invocation_context::InvocationContext;
-use crate::sys::label;
+use crate::sys::invocation_label as label;
 use crate::vm_attributes::VmAttributes;
 use crate::vspace::{CapTypeForFrameObject, TranslationTableObjectType};
 
@@ -45,7 +45,7 @@ impl<T: CapTypeForFrameObject, C: InvocationContext> Cap<T, C> {
 /// Maps a paging structure: they all take the same.
 fn map<T: crate::CapType, C: InvocationContext>(
     table: Cap<T, C>,
-    label: Word,
+    label: u32,
     vspace: cap::VSpace,
     vaddr: usize,
     attr: VmAttributes,
