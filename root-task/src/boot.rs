@@ -16,9 +16,12 @@ use sel4::{
 };
 use sel4_extension::IOPort;
 
-const FRAME_BITS: usize = PAGE_BITS as usize;
-const LARGE_BITS: usize = 21;
-const CHUNK_BITS: usize = 16;
+/// log2 of the bytes of a frame.
+pub const FRAME_BITS: usize = PAGE_BITS as usize;
+/// log2 of the bytes of a large page.
+pub const LARGE_BITS: usize = 21;
+/// log2 of the bytes of a chunk.
+pub const CHUNK_BITS: usize = 16;
 /// Objects that one retype makes at the most, on every kernel.
 const FAN_OUT_MAX: usize = 256;
 
@@ -32,6 +35,8 @@ pub struct Booted {
     pub links: Vec<AbsoluteCPtr>,
     /// The right to reply, on kernels where that is an object.
     pub reply: CPtr,
+    /// The untypeds that the server hands out, whole as they were at boot.
+    pub pieces: Vec<Piece>,
     /// Bytes of untyped memory that boot gave.
     pub total_bytes: u64,
     /// How many untypeds they were.
@@ -127,8 +132,11 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
     let to_mint = top.absolute_cptr_from_bits_with_depth(entry, layout.top_bits);
     let mut kernel = Sel4::new(layout, top, to_mint, segment_count(pages), bootinfo);
     let mut physical = Physical::new(base, end);
-    for piece in untypeds.into_pieces() {
-        add_piece(&mut kernel, &mut physical, piece)?;
+    // Less than a page stays with the server.
+    let mut pieces = untypeds.into_pieces();
+    pieces.retain(|piece| piece.size_bits >= FRAME_BITS);
+    for piece in &pieces {
+        add_piece(&mut kernel, &mut physical, *piece)?;
     }
     let server = Server::new(kernel, physical, mcs);
     Ok(Booted {
@@ -136,6 +144,7 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
         endpoint,
         links,
         reply,
+        pieces,
         total_bytes,
         untyped_count,
     })
@@ -351,9 +360,7 @@ fn add_piece(kernel: &mut Sel4, physical: &mut Physical, piece: Piece) -> Result
     let (object, unit_bits) = match piece.size_bits {
         LARGE_BITS.. => (Object::Untyped(LARGE_BITS as u32), LARGE_BITS),
         CHUNK_BITS.. => (Object::Untyped(CHUNK_BITS as u32), CHUNK_BITS),
-        FRAME_BITS.. => (Object::Frame, FRAME_BITS),
-        // Less than a page stays with the server.
-        _ => return Ok(()),
+        _ => (Object::Frame, FRAME_BITS),
     };
     let units = 1usize << (piece.size_bits - unit_bits);
     let first = page.index() >> (unit_bits - FRAME_BITS);

@@ -6,15 +6,15 @@
 //! boot stays what it was, and further CNodes of 2^12 slots behind it.
 
 use kmalloc_server::client::CLIENTS_MAX;
-use kmalloc_server::kernel::Slot;
+use kmalloc_server::kernel::{ClientObject, Slot};
 use kmalloc_server::physical::{LARGE_CHUNKS, LARGE_PAGES};
 
 /// log2 of the slots in a CNode of the second level.
 pub const LEAF_BITS: usize = 12;
 /// Slots in a CNode of the second level.
 pub const LEAF_SLOTS: usize = 1 << LEAF_BITS;
-/// Objects that a client has outside its pages: room for [`kmalloc_server::kernel::ClientObject`].
-const CLIENT_SLOTS: usize = 8;
+/// Objects that a client has outside its pages.
+const CLIENT_SLOTS: usize = ClientObject::COUNT;
 
 /// Where the slots of each kind begin, as numbers in the row of all slots behind the kernel's own CNode.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +63,7 @@ impl Layout {
             Slot::Large(large) => self.larges + large.index(),
             Slot::LargeFrame(large) => self.large_frames + large.index(),
             Slot::Client(client, which) => {
-                self.clients + client.index() * CLIENT_SLOTS + which as usize
+                self.clients + client.index() * CLIENT_SLOTS + which.number()
             }
         }
     }

@@ -81,6 +81,27 @@ impl Sel4 {
             .map_err(refused)
     }
 
+    /// Makes one object of a whole untyped, and deletes it again.
+    pub(crate) fn retype_whole(
+        &mut self,
+        untyped: cap::Untyped,
+        object: Object,
+    ) -> Result<(), Refused> {
+        let number = self.layout.boot_slots().end - 1;
+        let (leaf, slot) = Layout::leaf_of(number);
+        let cnode = self
+            .top
+            .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
+        untyped
+            .untyped_retype(&blueprint(object), &cnode, slot, 1)
+            .map_err(refused)?;
+        let made = self.top.absolute_cptr_from_bits_with_depth(
+            self.layout.address_of(number),
+            self.layout.depth(),
+        );
+        made.delete().map_err(refused)
+    }
+
     /// The path of a slot.
     pub(crate) fn path(&self, slot: Slot) -> AbsoluteCPtr {
         let address = self.layout.address_of(self.layout.number(slot));
@@ -156,16 +177,18 @@ pub fn blueprint(object: Object) -> ObjectBlueprint {
         Object::Table(Table::VSpace) => {
             ObjectBlueprint::Arch(ObjectBlueprintX86::SeL4Arch(ObjectBlueprintX64::PML4))
         }
-        Object::Client(ClientObject::Tcb) => ObjectBlueprint::Tcb,
+        Object::Client(ClientObject::Tcb(_)) => ObjectBlueprint::Tcb,
         Object::Client(ClientObject::CNode) => ObjectBlueprint::CNode {
             size_bits: CLIENT_CNODE_BITS,
         },
-        Object::Client(ClientObject::Notification) => ObjectBlueprint::Notification,
+        Object::Client(ClientObject::Notification | ClientObject::Parking) => {
+            ObjectBlueprint::Notification
+        }
         Object::Client(ClientObject::Reply) => {
             sel4_extension::thread::REPLY.unwrap_or(ObjectBlueprint::Endpoint)
         }
         // Asked for only where the kernel has scheduling contexts; a fault endpoint is minted and never made.
-        Object::Client(ClientObject::SchedContext | ClientObject::FaultEndpoint) => {
+        Object::Client(ClientObject::SchedContext(_) | ClientObject::FaultEndpoint) => {
             sel4_extension::thread::SCHED_CONTEXT.unwrap_or(ObjectBlueprint::Endpoint)
         }
     }
@@ -329,7 +352,7 @@ impl Kernel for Sel4 {
         thread::start(self, start).map_err(refused)
     }
 
-    fn stop_thread(&mut self, client: ClientIndex) -> Result<(), Refused> {
-        thread::stop(self, client).map_err(refused)
+    fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused> {
+        thread::stop(self, client, count).map_err(refused)
     }
 }

@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+mod audit;
 mod boot;
 mod boot_heap;
 #[macro_use]
@@ -116,8 +117,12 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
         return false;
     }
     let server_bytes = total - booted.server.books().total;
+    let pieces = core::mem::take(&mut booted.pieces);
     let server = serve::Desk::new(booted, names).serve();
     let books = server.books();
     report::books(books, server_bytes);
-    books.balance()
+    let (mut kernel, physical) = server.dissolve();
+    let whole = audit::count_whole(&mut kernel, &physical, &pieces);
+    print_line!("# {whole} of {} untypeds are whole again", pieces.len());
+    books.balance() && whole == pieces.len()
 }

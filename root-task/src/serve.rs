@@ -6,17 +6,28 @@ use crate::kernel::Sel4;
 use crate::report::{self, Lines};
 use crate::system::Names;
 use kmalloc_protocol::message::{
-    BYTES_MAX, SHORT_BYTES, SHORT_WORDS, bytes_of, encode_long, encode_short,
+    BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_short, quick,
 };
 use kmalloc_protocol::{LABEL, Reply, Response};
 use kmalloc_server::client::{Badge, Fault, FaultKind};
-use kmalloc_server::{Outcome, Server};
+use kmalloc_server::{Outcome, Quick, Server};
 use sel4::{MessageInfo, MessageInfoBuilder, RecvWithMRs, Word, cap};
+use sel4_extension::reply_recv_with_mrs;
+use sel4_extension::thread::reply_authority;
 
 /// What goes out.
 struct Answer {
     info: MessageInfo,
     words: [Word; SHORT_WORDS],
+}
+
+/// The description of a response of `length` words.
+#[inline(always)]
+fn info(length: usize) -> MessageInfo {
+    MessageInfoBuilder::default()
+        .label(LABEL)
+        .length(length)
+        .build()
 }
 
 /// The server at its endpoint.
@@ -47,27 +58,42 @@ impl<'a> Desk<'a> {
     }
 
     /// Serves until no client is left; the server is given back.
+    ///
+    /// The quick requests go round in the first arms: from registers to registers, without SSE, and without a call.
+    #[inline(never)]
     pub fn serve(mut self) -> Server<Sel4> {
-        let authority = || sel4_extension::thread::reply_authority(self.reply);
-        let mut received = self.endpoint.recv_with_mrs(authority());
+        let endpoint = self.endpoint;
+        let reply = self.reply;
+        let authority = || reply_authority(reply);
+        let mut received = endpoint.recv_with_mrs(authority());
         loop {
-            match self.answer(&received) {
-                Some(answer) => {
-                    let authority = sel4_extension::thread::reply_authority(self.reply);
-                    received = sel4_extension::reply_recv_with_mrs(
-                        self.endpoint,
-                        answer.info,
-                        answer.words,
-                        authority,
-                    );
+            received = match self.quick(&received) {
+                Quick::Block(address) => {
+                    let Short { words, length } = quick::encode_block(address);
+                    reply_recv_with_mrs(endpoint, info(length), [words[0], words[1]], authority())
                 }
-                None if !self.names.is_working() && self.close() => return self.server,
-                None => {
-                    let authority = sel4_extension::thread::reply_authority(self.reply);
-                    received = self.endpoint.recv_with_mrs(authority);
+                Quick::Done => {
+                    let Short { words, length } = quick::encode_done();
+                    reply_recv_with_mrs(endpoint, info(length), [words[0]], authority())
                 }
-            }
+                other => match self.answer(other, &received) {
+                    Some(answer) => {
+                        reply_recv_with_mrs(endpoint, answer.info, answer.words, authority())
+                    }
+                    None if !self.names.is_working() && self.close() => return self.server,
+                    None => endpoint.recv_with_mrs(authority()),
+                },
+            };
         }
+    }
+
+    #[inline(always)]
+    fn quick(&mut self, received: &RecvWithMRs) -> Quick {
+        // One comparison for label, length, and that no capabilities came.
+        if received.info != info(quick::REQUEST_WORDS) {
+            return Quick::Slow;
+        }
+        self.server.handle_quick(received.badge, &received.msg)
     }
 
     /// Tells the services that nobody is left to serve; true when they have ended too.
@@ -80,29 +106,20 @@ impl<'a> Desk<'a> {
         closed
     }
 
-    /// What to answer to a message; `None` where nobody waits.
-    #[inline(always)]
-    fn answer(&mut self, received: &RecvWithMRs) -> Option<Answer> {
-        let length = received.info.length();
+    /// What to answer to a message that was not served quickly; `None` where nobody waits.
+    #[inline(never)]
+    fn answer(&mut self, quick: Quick, received: &RecvWithMRs) -> Option<Answer> {
+        if quick == Quick::Refused {
+            return Some(encode(&Err(self.server.refusal())));
+        }
         let caps = received.info.extra_caps() + received.info.caps_unwrapped() != 0;
+        let length = received.info.length();
         if length <= SHORT_WORDS && !Badge::unpack(received.badge).fault {
             let bytes = bytes_of(&received.msg);
             let message = bytes.get(..length * 8).unwrap_or(&bytes);
             let outcome = self
                 .server
                 .handle(received.badge, received.info.label(), caps, message);
-            if let Outcome::Respond(response) = &outcome
-                && let Some(short) = encode_short(response)
-            {
-                let info = MessageInfoBuilder::default()
-                    .label(LABEL)
-                    .length(short.length)
-                    .build();
-                return Some(Answer {
-                    info,
-                    words: short.words,
-                });
-            }
             return finish(&mut self.names, &mut self.lines, outcome);
         }
         self.answer_long(received, caps)
@@ -165,7 +182,14 @@ fn finish(names: &mut Names<'_>, lines: &mut Lines, outcome: Outcome<'_>) -> Opt
     Some(encode(&response))
 }
 
+#[inline(never)]
 fn encode(response: &Response) -> Answer {
+    if let Some(short) = encode_short(response) {
+        return Answer {
+            info: info(short.length),
+            words: short.words,
+        };
+    }
     let mut bytes = [0; BYTES_MAX];
     // Every response fits: the protocol's own tests say so.
     let length = encode_long(response, &mut bytes).unwrap_or(0);
@@ -177,10 +201,7 @@ fn encode(response: &Response) -> Answer {
         }
     });
     Answer {
-        info: MessageInfoBuilder::default()
-            .label(LABEL)
-            .length(length)
-            .build(),
+        info: info(length),
         words: kmalloc_protocol::message::words_of(&short),
     }
 }

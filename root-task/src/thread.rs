@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! A client's thread: its capabilities, its registers, its start.
+//! A client's threads: capabilities, registers, start and end.
 
 use crate::kernel::{CLIENT_CNODE_BITS, Sel4};
-use kmalloc_server::kernel::{ClientIndex, ClientObject, Slot, ThreadStart};
+use kmalloc_server::kernel::{ClientIndex, ClientObject, Slot, ThreadIndex, ThreadStart};
 use sel4::{AbsoluteCPtr, CNodeCapData, CPtr, CapRights, CapRightsBuilder, UserContext, cap};
 use sel4_extension::thread::{FaultEndpoint, TcbExtension, Thread, configure_sched_context};
 use sel4_task::slot;
@@ -12,38 +12,23 @@ const TIME_SLICE: sel4::Time = 10_000;
 
 /// Starts a client's thread.
 pub fn start(kernel: &mut Sel4, start: &ThreadStart) -> sel4::Result<()> {
-    let object = |which| kernel.cptr(Slot::Client(start.client, which));
-    let cnode: cap::CNode = object(ClientObject::CNode).cast();
-    let place = |slot| cnode.absolute_cptr_from_bits_with_depth(slot, CLIENT_CNODE_BITS);
-    // A call needs Grant to take the kernel's fast path; what a client sends with it is dropped, since the server names
-    // no slot to receive in.
-    let rights = || CapRightsBuilder::none().write(true).grant(true).build();
-    place(slot::SERVER).mint(&kernel.endpoint, rights(), start.badge)?;
-    // Faults are found in the client's CSpace by some kernels, and in the server's by others.
-    place(slot::FAULT).mint(&kernel.endpoint, rights(), start.fault_badge)?;
-    let notification = kernel.path(Slot::Client(start.client, ClientObject::Notification));
-    place(slot::NOTIFICATION).mint(&notification, CapRights::read_only(), 0)?;
-    if sel4_extension::thread::REPLY.is_some() {
-        let reply = kernel.path(Slot::Client(start.client, ClientObject::Reply));
-        place(slot::REPLY).mint(&reply, CapRights::all(), 0)?;
+    if start.thread == ThreadIndex::FIRST {
+        give_capabilities(kernel, start)?;
     }
-    let fault_slot = Slot::Client(start.client, ClientObject::FaultEndpoint);
-    kernel
-        .path(fault_slot)
-        .mint(&kernel.endpoint, rights(), start.fault_badge)?;
-    let sched_context = object(ClientObject::SchedContext);
+    let object = |which| kernel.cptr(Slot::Client(start.client, which));
+    let sched_context = object(ClientObject::SchedContext(start.thread));
     configure_sched_context(&kernel.bootinfo, sched_context, TIME_SLICE, TIME_SLICE)?;
-    let tcb: cap::Tcb = object(ClientObject::Tcb).cast();
+    let tcb: cap::Tcb = object(ClientObject::Tcb(start.thread)).cast();
     tcb.tcb_set_up(&Thread {
         authority: sel4::init_thread::slot::TCB.cap(),
-        cspace_root: cnode,
+        cspace_root: object(ClientObject::CNode).cast(),
         cspace_root_data: CNodeCapData::skip_high_bits(CLIENT_CNODE_BITS),
         vspace_root: kernel.vspace(start.vspace),
         ipc_buffer: start.ipc_buffer_address as sel4::Word,
         ipc_buffer_frame: kernel.frame(start.ipc_buffer),
         fault_endpoint: FaultEndpoint {
             in_thread: CPtr::from_bits(slot::FAULT),
-            in_caller: kernel.cptr(fault_slot),
+            in_caller: object(ClientObject::FaultEndpoint),
         },
         mcp: start.priority.into(),
         priority: start.priority.into(),
@@ -53,7 +38,35 @@ pub fn start(kernel: &mut Sel4, start: &ThreadStart) -> sel4::Result<()> {
     *context.pc_mut() = start.entry as sel4::Word;
     *context.sp_mut() = start.stack as sel4::Word;
     *context.c_param_mut(0) = start.argument as sel4::Word;
+    *context.c_param_mut(1) = start.ipc_buffer_address as sel4::Word;
     tcb.tcb_write_all_registers(true, &mut context)
+}
+
+/// Fills a client's CSpace, and makes the capability that its faults come by.
+fn give_capabilities(kernel: &Sel4, start: &ThreadStart) -> sel4::Result<()> {
+    let cnode: cap::CNode = kernel
+        .cptr(Slot::Client(start.client, ClientObject::CNode))
+        .cast();
+    let place = |slot| cnode.absolute_cptr_from_bits_with_depth(slot, CLIENT_CNODE_BITS);
+    // A call needs Grant to take the kernel's fast path; what a client sends with it is dropped, since the server names
+    // no slot to receive in.
+    let rights = || CapRightsBuilder::none().write(true).grant(true).build();
+    place(slot::SERVER).mint(&kernel.endpoint, rights(), start.badge)?;
+    // Faults are found in the client's CSpace by some kernels, and in the server's by others.
+    place(slot::FAULT).mint(&kernel.endpoint, rights(), start.fault_badge)?;
+    let notification = kernel.path(Slot::Client(start.client, ClientObject::Notification));
+    place(slot::NOTIFICATION).mint(&notification, CapRights::read_only(), 0)?;
+    // Nobody else has it, so nobody signals it.
+    let parking = kernel.path(Slot::Client(start.client, ClientObject::Parking));
+    place(slot::PARKING).mint(&parking, CapRights::read_only(), 0)?;
+    if sel4_extension::thread::REPLY.is_some() {
+        let reply = kernel.path(Slot::Client(start.client, ClientObject::Reply));
+        place(slot::REPLY).mint(&reply, CapRights::all(), 0)?;
+    }
+    // A start that was refused further on may have left it.
+    let fault = kernel.path(Slot::Client(start.client, ClientObject::FaultEndpoint));
+    fault.delete()?;
+    fault.mint(&kernel.endpoint, rights(), start.fault_badge)
 }
 
 /// Gives a client the endpoints between clients that its manifest entry names.
@@ -77,10 +90,15 @@ pub fn connect(
     Ok(())
 }
 
-/// Stops a client's thread and deletes the capability that its faults came by.
-pub fn stop(kernel: &mut Sel4, client: ClientIndex) -> sel4::Result<()> {
-    let tcb: cap::Tcb = kernel.cptr(Slot::Client(client, ClientObject::Tcb)).cast();
-    tcb.tcb_suspend()?;
+/// Stops the first `count` threads of a client and deletes the capability that their faults came by.
+pub fn stop(kernel: &mut Sel4, client: ClientIndex, count: u8) -> sel4::Result<()> {
+    for thread in (0..count).map(ThreadIndex) {
+        let tcb = Slot::Client(client, ClientObject::Tcb(thread));
+        kernel
+            .cptr(tcb)
+            .cast::<sel4::cap_type::Tcb>()
+            .tcb_suspend()?;
+    }
     kernel
         .path(Slot::Client(client, ClientObject::FaultEndpoint))
         .delete()

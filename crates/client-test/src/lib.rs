@@ -103,3 +103,16 @@ fn run_one(test: fn() -> Outcome) -> Outcome {
     check!(after.committed <= after.limit);
     Ok(())
 }
+
+/// Prints what the program has cost the server so far.
+pub fn print_figures() {
+    match served::stats() {
+        Ok(stats) => kmalloc::println!(
+            "# {} calls of the server, at most {} KiB of {} KiB",
+            stats.calls,
+            stats.committed_peak / 1024,
+            stats.limit / 1024
+        ),
+        Err(error) => kmalloc::println!("# no figures: {error:?}"),
+    }
+}

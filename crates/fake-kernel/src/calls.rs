@@ -9,7 +9,8 @@ use crate::space::{Space, USER_END};
 use crate::{ASID_POOL_SIZE, FakeKernel, LEDGER_ENTRIES, LEDGER_FRAMES, RETYPE_MAX};
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_server::kernel::{
-    ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadStart,
+    ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadIndex,
+    ThreadStart,
 };
 use kmalloc_server::physical::Page;
 
@@ -333,9 +334,10 @@ impl Kernel for FakeKernel {
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused> {
         self.failures.step("start_thread")?;
         for which in [
-            ClientObject::Tcb,
+            ClientObject::Tcb(start.thread),
             ClientObject::CNode,
             ClientObject::Notification,
+            ClientObject::Parking,
         ] {
             assert!(
                 self.capability(Slot::Client(start.client, which)).is_some(),
@@ -350,14 +352,22 @@ impl Kernel for FakeKernel {
             "the IPC buffer of {:?} is not mapped",
             start.client
         );
-        let old = self.threads.insert(start.client, *start);
+        let shares = self
+            .threads(start.client)
+            .find(|other| other.ipc_buffer == start.ipc_buffer);
+        assert_eq!(shares, None, "two threads with one IPC buffer");
+        let old = self.threads.insert((start.client, start.thread), *start);
         assert_eq!(old, None, "{:?} runs already", start.client);
         Ok(())
     }
 
-    fn stop_thread(&mut self, client: ClientIndex) -> Result<(), Refused> {
-        // Stopping a thread that does not run is no error to the kernel.
-        self.threads.remove(&client);
+    fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused> {
+        for thread in (0..count).map(ThreadIndex) {
+            let tcb = Slot::Client(client, ClientObject::Tcb(thread));
+            assert!(self.capability(tcb).is_some(), "{tcb:?} is to be stopped");
+            // Stopping a thread that does not run is no error to the kernel.
+            self.threads.remove(&(client, thread));
+        }
         Ok(())
     }
 }

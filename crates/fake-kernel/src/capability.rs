@@ -97,11 +97,13 @@ pub(crate) fn size_bits(object: Object) -> u32 {
         Object::Untyped(bits) => bits,
         Object::Frame | Object::Table(_) => 12,
         Object::LargeFrame => 21,
-        Object::Client(ClientObject::Tcb) => 11,
+        Object::Client(ClientObject::Tcb(_)) => 11,
         // 2^6 slots of 2^5 bytes.
         Object::Client(ClientObject::CNode) => 11,
-        Object::Client(ClientObject::SchedContext) => 8,
-        Object::Client(ClientObject::Notification | ClientObject::Reply) => 5,
+        Object::Client(ClientObject::SchedContext(_)) => 8,
+        Object::Client(
+            ClientObject::Notification | ClientObject::Parking | ClientObject::Reply,
+        ) => 5,
         Object::Client(ClientObject::FaultEndpoint) => {
             panic!("a fault endpoint is minted, not made")
         }

@@ -10,7 +10,7 @@
 //! A test can make the n-th fallible call fail ([`FakeKernel::fail_at`]). Fallible are `retype`, `map_page`,
 //! `map_table`, `assign_asid`, `scrub`, `write_page`, `push_ledger` and `start_thread`: the real ones allocate, map, or
 //! have preconditions in the kernel. `delete`, `revoke`, `unmap_page`, `unmap_page_table`, `pop_ledger` and
-//! `stop_thread` only take away: with right arguments seL4 has no error for them, so they are not failed.
+//! `stop_threads` only take away: with right arguments seL4 has no error for them, so they are not failed.
 #![forbid(unsafe_code)]
 
 mod boot;
@@ -30,7 +30,7 @@ pub use view::Fault;
 use capability::Capabilities;
 use failure::FailurePlan;
 use kmalloc_bucket::ledger::Entry;
-use kmalloc_server::kernel::{ClientIndex, Slot, ThreadStart};
+use kmalloc_server::kernel::{ClientIndex, Slot, ThreadIndex, ThreadStart};
 use kmalloc_server::physical::Page;
 use memory::Memory;
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ pub struct FakeKernel {
     /// Names for address spaces that are never used again, so that a later one at the same place is another.
     identities: u64,
     ledgers: BTreeMap<u32, Ledger>,
-    threads: BTreeMap<ClientIndex, ThreadStart>,
+    threads: BTreeMap<(ClientIndex, ThreadIndex), ThreadStart>,
     failures: FailurePlan,
     refusals: Vec<Refusal>,
 }
@@ -105,9 +105,11 @@ impl FakeKernel {
             .map(|(segment, ledger)| (*segment, ledger.frames.as_slice()))
     }
 
-    /// The thread of a client, if it runs.
-    pub fn thread(&self, client: ClientIndex) -> Option<&ThreadStart> {
-        self.threads.get(&client)
+    /// The threads of a client that run.
+    pub fn threads(&self, client: ClientIndex) -> impl Iterator<Item = &ThreadStart> {
+        self.threads
+            .values()
+            .filter(move |thread| thread.client == client)
     }
 
     /// Whether a page of memory holds only zeros.

@@ -138,8 +138,8 @@ impl FakeKernel {
                 }
             }
             Some(Kind::Client(which)) => {
-                if let (Slot::Client(client, _), ClientObject::Tcb) = (slot, which) {
-                    self.threads.remove(&client);
+                if let (Slot::Client(client, _), ClientObject::Tcb(thread)) = (slot, which) {
+                    self.threads.remove(&(client, thread));
                 }
             }
         }
@@ -158,7 +158,7 @@ impl FakeKernel {
             );
             assert!(
                 self.threads.values().all(|thread| thread.vspace != page),
-                "the address space {page:?} goes while its thread runs"
+                "the address space {page:?} goes while a thread of it runs"
             );
         }
     }

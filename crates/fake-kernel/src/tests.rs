@@ -68,8 +68,9 @@ fn an_untyped_is_used_up_from_its_start_and_begins_anew_without_children() {
     let (mut kernel, _) = with_space();
     let chunk = Slot::Chunk(Chunk(0));
     let client = ClientIndex(3);
-    let tcb = Slot::Client(client, ClientObject::Tcb);
-    let tcb_object = Object::Client(ClientObject::Tcb);
+    let which = ClientObject::Tcb(ThreadIndex::FIRST);
+    let tcb = Slot::Client(client, which);
+    let tcb_object = Object::Client(which);
     assert_eq!(kernel.retype(chunk, tcb_object, tcb, 1), Ok(()));
     // Aligned to its size: the first page has no room for a table any more.
     let table = Object::Table(Table::PageTable);

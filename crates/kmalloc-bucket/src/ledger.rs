@@ -111,6 +111,17 @@ impl Entry {
             .is_none_or(|word| word >> (block % 64) & 1 == 1)
     }
 
+    /// The block of a bucket that begins `offset` bytes into its page, where it is in use.
+    #[inline(always)]
+    pub fn block_in_use(&self, offset: usize) -> Option<usize> {
+        let size_bits = self.block_size_bits();
+        let block = offset >> size_bits;
+        let in_use = self.usage == Use::Bucket
+            && offset & ((1 << size_bits) - 1) == 0
+            && !self.is_free(block);
+        in_use.then_some(block)
+    }
+
     /// Gives a block of a bucket back.
     #[inline(always)]
     pub fn give_block(&mut self, block: usize) {

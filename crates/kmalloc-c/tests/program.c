@@ -43,7 +43,7 @@ static void sizes(void) {
 
 static void arrays(void) {
     check(kcalloc(SIZE_MAX / 2, 3, 0) == NULL, "kcalloc refuses a product that overflows");
-    check(kmalloc_last_error() == KMALLOC_BAD_SIZE, "kmalloc_last_error");
+    check(kmalloc_last_error() == KMALLOC_OVERFLOW, "kmalloc_last_error");
     check(strlen(kmalloc_error_text(KMALLOC_BAD_SIZE)) > 0, "kmalloc_error_text");
     unsigned char *block = kcalloc(100, 7, 0);
     check(all(block, 700, 0), "kcalloc");

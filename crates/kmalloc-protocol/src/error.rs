@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+use crate::padding::after6;
 use core::fmt;
 use postcard::fixint::le;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ pub enum Error {
     /// The client speaks another version of the protocol.
     BadVersion {
         /// The server's version.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         expected: u64,
         /// The message's label.
         #[serde(with = "le")]
@@ -26,19 +27,19 @@ pub enum Error {
     /// A size that no memory could have, or 0 where that means nothing.
     BadSize {
         /// The size asked for.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         size: u64,
     },
     /// An alignment, boundary or cache mode that can't be had.
     BadAlignment {
         /// The number asked for.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         value: u64,
     },
     /// `count * size` is more than a `size_t` holds.
     Overflow {
         /// Elements.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         count: u64,
         /// Bytes in an element.
         #[serde(with = "le")]
@@ -47,7 +48,7 @@ pub enum Error {
     /// The client would have more than its limit.
     OverQuota {
         /// Its limit in bytes.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         limit: u64,
         /// What it has, in bytes.
         #[serde(with = "le")]
@@ -59,7 +60,7 @@ pub enum Error {
     /// The machine has not enough free memory.
     OutOfMemory {
         /// Bytes that are free.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         free: u64,
         /// Bytes asked for.
         #[serde(with = "le")]
@@ -68,7 +69,7 @@ pub enum Error {
     /// There is enough free memory, but not in one piece.
     NoContiguousRun {
         /// Bytes of the largest free run that the request could have used.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         largest: u64,
         /// Bytes asked for.
         #[serde(with = "le")]
@@ -77,7 +78,7 @@ pub enum Error {
     /// No memory at all lies at or below the address limit, or too little of it.
     AddressLimit {
         /// The limit asked for.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         max_addr: u64,
         /// Bytes of the largest free run below it.
         #[serde(with = "le")]
@@ -86,31 +87,31 @@ pub enum Error {
     /// No address space, table or capability slot is left for the client.
     OutOfSlots {
         /// How many it may have.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         limit: u64,
     },
     /// Not the address of a block.
     BadPointer {
         /// The address.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         address: u64,
     },
     /// The block is free already.
     DoubleFree {
         /// The address.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         address: u64,
     },
     /// The address belongs to another client.
     NotOwner {
         /// The address.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         address: u64,
     },
     /// The memory is of another kind than the call is for: DMA memory, blocks, buckets.
     WrongKind {
         /// The address.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         address: u64,
     },
     /// The client may not do that.

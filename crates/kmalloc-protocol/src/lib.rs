@@ -2,8 +2,9 @@
 //! What a client and the memory server say to each other. Pure: no kernel, no `unsafe`.
 //!
 //! A message is a label, which carries the protocol's version, and up to 120 words that hold one postcard-encoded
-//! [`Request`] or [`Response`], padded with zero bytes to whole words. Integers are of fixed width, so that a value has
-//! exactly one encoding and every common message fits the four words that travel in registers.
+//! [`Request`] or [`Response`], padded with zero bytes to whole words. Integers are of fixed width and each `u64` begins at
+//! a whole word, so that a value has exactly one encoding, every common message fits the four words that travel in
+//! registers, and [`message::quick`] can read and write the commonest without touching memory.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -13,6 +14,7 @@ extern crate std;
 mod error;
 mod flags;
 pub mod message;
+mod padding;
 mod reply;
 mod request;
 pub mod window;

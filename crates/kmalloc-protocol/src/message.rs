@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Packing into message registers, and the one door through which a message comes in.
 
+pub mod quick;
+
 use crate::{BadMessage, Request, Response};
 use serde::Serialize;
 
@@ -12,6 +14,8 @@ pub const SHORT_BYTES: usize = SHORT_WORDS * 8;
 pub const WORDS_MAX: usize = 120;
 /// Bytes of the longest message.
 pub const BYTES_MAX: usize = WORDS_MAX * 8;
+/// How many requests there are; their numbers are below this.
+pub const REQUEST_COUNT: u8 = 19;
 /// Bytes of text in one `Print` request: the opcode and the length take three.
 pub const TEXT_BYTES_MAX: usize = BYTES_MAX - 3;
 
@@ -73,8 +77,8 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, BadMessage> {
     let Some(&opcode) = bytes.first() else {
         return Err(BadMessage::Empty);
     };
-    // All variants have one-byte numbers: a continuation bit is an overlong or an unknown one.
-    if opcode >= 0x80 {
+    // All requests have one-byte numbers: a continuation bit is an overlong or an unknown one.
+    if opcode >= REQUEST_COUNT {
         return Err(BadMessage::UnknownRequest);
     }
     let (request, rest) = match postcard::take_from_bytes::<Request>(bytes) {
@@ -98,7 +102,6 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, BadMessage> {
 fn reason(error: postcard::Error) -> BadMessage {
     match error {
         postcard::Error::DeserializeUnexpectedEnd => BadMessage::Truncated,
-        postcard::Error::SerdeDeCustom => BadMessage::UnknownRequest,
         _ => BadMessage::Encoding,
     }
 }

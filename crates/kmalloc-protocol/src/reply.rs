@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 use crate::Error;
+use crate::padding::after6;
 use postcard::fixint::le;
 use serde::{Deserialize, Serialize};
 
@@ -14,13 +15,13 @@ pub enum Reply {
     /// A block.
     Block {
         /// Its address.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         address: u64,
     },
     /// A new block for an old one, which is still allocated: the client copies, then frees the old one.
     Moved {
         /// The new block's address.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         address: u64,
         /// Bytes to copy from the old block.
         #[serde(with = "le")]
@@ -29,13 +30,13 @@ pub enum Reply {
     /// A number of bytes.
     Size {
         /// Usable bytes.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         size: u64,
     },
     /// DMA memory.
     Dma {
         /// Where the client sees it.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         address: u64,
         /// Where a device sees it.
         #[serde(with = "le")]
@@ -47,7 +48,7 @@ pub enum Reply {
     /// Buckets or pages.
     Region {
         /// The first byte.
-        #[serde(with = "le")]
+        #[serde(with = "after6")]
         address: u64,
         /// Bytes.
         #[serde(with = "le")]
@@ -61,7 +62,7 @@ pub enum Reply {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// What the client may have at the most, all costs included.
-    #[serde(with = "le")]
+    #[serde(with = "after6")]
     pub limit: u64,
     /// What it has: image, stack, blocks, buckets, page tables, and the server's ledgers for it.
     #[serde(with = "le")]

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+use crate::padding::{after3, after4, after6, after7};
 use postcard::fixint::le;
 use serde::{Deserialize, Serialize};
 
@@ -9,43 +10,46 @@ use serde::{Deserialize, Serialize};
 pub enum Request<'a> {
     /// A block of at least `size` bytes. Reply: [`Block`](crate::Reply::Block).
     Kmalloc {
-        /// Bytes wanted; 0 is served as 1.
-        #[serde(with = "le")]
-        size: u64,
         /// Bits of [`Flags`](crate::Flags).
         #[serde(with = "le")]
         flags: u32,
+        /// Bytes wanted; 0 is served as 1.
+        #[serde(with = "after3")]
+        size: u64,
     },
     /// An array of `count` elements of `size` bytes. Reply: [`Block`](crate::Reply::Block).
     Kcalloc {
-        /// Elements.
+        /// Bits of [`Flags`](crate::Flags).
         #[serde(with = "le")]
+        flags: u32,
+        /// Elements.
+        #[serde(with = "after3")]
         count: u64,
         /// Bytes in an element.
         #[serde(with = "le")]
         size: u64,
-        /// Bits of [`Flags`](crate::Flags).
-        #[serde(with = "le")]
-        flags: u32,
     },
     /// Another size for a block. Address 0 acts as `Kmalloc`, size 0 as `Kfree`. Reply:
     /// [`Block`](crate::Reply::Block) with the contents in place, [`Moved`](crate::Reply::Moved) with a copy left to
     /// do, or [`Done`](crate::Reply::Done) when it was freed.
     Krealloc {
-        /// The block, or 0.
+        /// Bits of [`Flags`](crate::Flags).
         #[serde(with = "le")]
+        flags: u32,
+        /// The block, or 0.
+        #[serde(with = "after3")]
         address: u64,
         /// Bytes wanted.
         #[serde(with = "le")]
         size: u64,
-        /// Bits of [`Flags`](crate::Flags).
-        #[serde(with = "le")]
-        flags: u32,
     },
     /// `Krealloc` to `count * size` bytes, refused when the product overflows.
     KreallocArray {
-        /// The block, or 0.
+        /// Bits of [`Flags`](crate::Flags).
         #[serde(with = "le")]
+        flags: u32,
+        /// The block, or 0.
+        #[serde(with = "after3")]
         address: u64,
         /// Elements.
         #[serde(with = "le")]
@@ -53,41 +57,38 @@ pub enum Request<'a> {
         /// Bytes in an element.
         #[serde(with = "le")]
         size: u64,
-        /// Bits of [`Flags`](crate::Flags).
-        #[serde(with = "le")]
-        flags: u32,
     },
     /// Gives a block back; address 0 does nothing. Reply: [`Done`](crate::Reply::Done).
     Kfree {
         /// The block, or 0.
-        #[serde(with = "le")]
+        #[serde(with = "after7")]
         address: u64,
     },
     /// How many bytes of a block may be used. Reply: [`Size`](crate::Reply::Size).
     Ksize {
         /// The block.
-        #[serde(with = "le")]
+        #[serde(with = "after7")]
         address: u64,
     },
     /// Physically contiguous memory. Reply: [`Dma`](crate::Reply::Dma).
     KmallocDma {
-        /// Bytes wanted; rounded up to whole pages, not to a power of two.
-        #[serde(with = "le")]
-        size: u64,
-        /// The last byte's physical address is at or below this.
-        #[serde(with = "le")]
-        max_addr: u64,
         /// log2 of the alignment of the first byte's physical address; up to 12 costs nothing.
         align_bits: u8,
         /// log2 of a power of two of bytes that the memory must not cross; 0 for none.
         boundary_bits: u8,
         /// The number of a [`Cache`](crate::Cache) mode.
         cache: u8,
+        /// Bytes wanted; rounded up to whole pages, not to a power of two.
+        #[serde(with = "after4")]
+        size: u64,
+        /// The last byte's physical address is at or below this.
+        #[serde(with = "le")]
+        max_addr: u64,
     },
     /// Gives DMA memory back. Reply: [`Done`](crate::Reply::Done).
     KfreeDma {
         /// The memory's virtual address, or 0.
-        #[serde(with = "le")]
+        #[serde(with = "after7")]
         address: u64,
     },
     /// The client's own figures. Reply: [`Stats`](crate::Reply::Stats), which does not fit four words.
@@ -103,17 +104,17 @@ pub enum Request<'a> {
     },
     /// Whole pages with address space behind them, zero. Reply: [`Region`](crate::Reply::Region).
     GrantLarge {
-        /// Bytes wanted; rounded up to whole pages.
-        #[serde(with = "le")]
-        size: u64,
         /// log2 of the alignment of its address; up to 12 costs nothing.
         align_bits: u8,
+        /// Bytes wanted; rounded up to whole pages.
+        #[serde(with = "after6")]
+        size: u64,
     },
     /// Another size for a region of `GrantLarge`; its frames are remapped where it must move, and no byte is copied.
     /// Reply: [`Region`](crate::Reply::Region).
     Resize {
         /// The region's address.
-        #[serde(with = "le")]
+        #[serde(with = "after7")]
         address: u64,
         /// Bytes wanted, at least 1; rounded up to whole pages.
         #[serde(with = "le")]
@@ -122,7 +123,7 @@ pub enum Request<'a> {
     /// Gives a bucket or a large region back. Reply: [`Done`](crate::Reply::Done).
     Release {
         /// The bucket's or region's address.
-        #[serde(with = "le")]
+        #[serde(with = "after7")]
         address: u64,
     },
     /// Text for the console. Reply: [`Done`](crate::Reply::Done).
@@ -141,13 +142,13 @@ pub enum Request<'a> {
     /// [`Region`](crate::Reply::Region).
     OpenSegment {
         /// Bytes mapped, whole pages, at least one and at most 2 MiB.
-        #[serde(with = "le")]
+        #[serde(with = "after7")]
         size: u64,
     },
     /// Maps pages of an open segment, zero. Reply: [`Done`](crate::Reply::Done).
     Map {
         /// The first page.
-        #[serde(with = "le")]
+        #[serde(with = "after7")]
         address: u64,
         /// Bytes, whole pages, none of them mapped.
         #[serde(with = "le")]
@@ -156,10 +157,23 @@ pub enum Request<'a> {
     /// Unmaps pages of an open segment. Reply: [`Done`](crate::Reply::Done).
     Unmap {
         /// The first page.
-        #[serde(with = "le")]
+        #[serde(with = "after7")]
         address: u64,
         /// Bytes, whole pages, all of them mapped.
         #[serde(with = "le")]
         size: u64,
+    },
+    /// One more thread in the client. It begins with the argument in RDI and the address of its IPC buffer in RSI.
+    /// Reply: [`Done`](crate::Reply::Done).
+    StartThread {
+        /// Its first instruction.
+        #[serde(with = "after7")]
+        entry: u64,
+        /// Its first stack pointer, a multiple of 16.
+        #[serde(with = "le")]
+        stack: u64,
+        /// Whatever the thread is to get.
+        #[serde(with = "le")]
+        argument: u64,
     },
 }

@@ -15,6 +15,9 @@ pub const DIRECTORIES_MAX: usize = 24;
 /// Segments that a client may have whatever its limit.
 const SEGMENTS_BASE: usize = 16;
 
+/// No message has this badge.
+pub const NO_BADGE: u64 = u64::MAX;
+
 const INDEX_BITS: u32 = 9;
 const GENERATION_BITS: u32 = 16;
 const FAULT_BIT: u32 = INDEX_BITS + GENERATION_BITS;
@@ -126,12 +129,13 @@ pub struct Counters {
     pub calls: u64,
     /// Requests refused.
     pub failures: u64,
-    /// Served blocks in use.
+    /// Served blocks in use. Kept apart from their bytes: counters side by side would be counted with SSE, which costs a
+    /// switch of the FPU on the way of a call.
     pub blocks: u64,
+    /// The most bytes of served blocks in use.
+    pub block_bytes_peak: u64,
     /// Bytes of served blocks in use.
     pub block_bytes: u64,
-    /// The most of them.
-    pub block_bytes_peak: u64,
     /// Pages of buckets and large regions.
     pub region_pages: u64,
     /// Pages of DMA memory.
@@ -143,6 +147,8 @@ pub struct Counters {
 pub struct Client {
     /// Where it is in its life.
     pub life: Life,
+    /// The badge of its requests while it is alive, else [`NO_BADGE`].
+    pub badge: u64,
     /// Which life of this place; a badge from an earlier one is stale.
     pub generation: u16,
     /// Pages it may have.
@@ -161,8 +167,8 @@ pub struct Client {
     pub pages: u32,
     /// First of the chunks of kernel objects that the client has.
     pub chunks: u32,
-    /// Pages of the first chunk that are made into objects.
-    pub chunk_used: u8,
+    /// Bytes from the start of the first chunk that objects have been made of: the kernel's own mark.
+    pub chunk_used: usize,
     /// First of the page tables that are not in use.
     pub spare_tables: u32,
     /// The address space.
@@ -171,6 +177,12 @@ pub struct Client {
     pub directories: [u16; DIRECTORIES_MAX],
     /// How many page directories it has.
     pub directory_count: u8,
+    /// How many threads run.
+    pub threads: u8,
+    /// Objects made for threads behind the first. Those of one that could not be started wait for the next.
+    pub thread_objects: u8,
+    /// The priority of its threads, 0 to 255.
+    pub priority: u8,
     /// Its counters.
     pub counters: Counters,
 }
@@ -179,6 +191,7 @@ impl Client {
     /// A vacant place.
     pub const VACANT: Client = Client {
         life: Life::Vacant,
+        badge: NO_BADGE,
         generation: 0,
         limit_pages: 0,
         committed_pages: 0,
@@ -193,6 +206,9 @@ impl Client {
         vspace: NONE,
         directories: [0; DIRECTORIES_MAX],
         directory_count: 0,
+        threads: 0,
+        thread_objects: 0,
+        priority: 0,
         counters: Counters {
             calls: 0,
             failures: 0,

@@ -6,10 +6,25 @@ use crate::client::{Badge, End, Fault, Life, Obituary};
 use crate::dma::DmaRequest;
 use crate::kernel::{ClientIndex, Kernel};
 use crate::memory::bytes;
-use kmalloc_protocol::message::decode_request;
+use crate::served::check_flags;
+use kmalloc_protocol::message::quick::{self, QuickRequest};
+use kmalloc_protocol::message::{SHORT_WORDS, decode_request};
 use kmalloc_protocol::{
     BadMessage, Error, LABEL, PROTOCOL_VERSION, Reply, Request, Response, Stats,
 };
+
+/// What the caller of [`Server::handle_quick`] has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quick {
+    /// Respond with [`Reply::Block`].
+    Block(u64),
+    /// Respond with [`Reply::Done`].
+    Done,
+    /// Respond with the error that [`Server::refusal`] gives.
+    Refused,
+    /// Nothing was done: hand the message to [`Server::handle`].
+    Slow,
+}
 
 /// What the caller of [`Server::handle`] has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +50,53 @@ pub enum Outcome<'m> {
 }
 
 impl<K: Kernel> Server<K> {
-    /// Serves one message: its badge, its label, whether capabilities came with it, and the bytes of its words.
+    /// Serves a message of the commonest kinds from registers to registers: one with the protocol's label,
+    /// [`quick::REQUEST_WORDS`] words and no capabilities, which the caller has checked.
     #[inline(always)]
+    pub fn handle_quick(&mut self, badge: u64, words: &[u64; SHORT_WORDS]) -> Quick {
+        let Some(request) = quick::decode(words) else {
+            return Quick::Slow;
+        };
+        let client = Badge::unpack(badge).client;
+        let Some(account) = self.clients.get_mut(client.index()) else {
+            return Quick::Slow;
+        };
+        // One test for a client that is alive, in this life, and speaks for itself.
+        if account.badge != badge {
+            return Quick::Slow;
+        }
+        account.counters.calls += 1;
+        match request {
+            QuickRequest::Kmalloc { size, flags } => {
+                let block = check_flags(flags).and_then(|()| self.allocate(client, size));
+                match block {
+                    Ok(address) => Quick::Block(address),
+                    Err(error) => self.refuse(client, error),
+                }
+            }
+            QuickRequest::Kfree { address } => match self.free(client, address) {
+                Ok(()) => Quick::Done,
+                Err(error) => self.refuse(client, error),
+            },
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse(&mut self, client: ClientIndex, error: Error) -> Quick {
+        if let Some(account) = self.clients.get_mut(client.index()) {
+            account.counters.failures += 1;
+        }
+        self.refusal = error;
+        Quick::Refused
+    }
+
+    /// Why [`Server::handle_quick`] refused last.
+    pub fn refusal(&self) -> Error {
+        self.refusal
+    }
+
+    /// Serves one message: its badge, its label, whether capabilities came with it, and the bytes of its words.
     pub fn handle<'m>(
         &mut self,
         badge: u64,
@@ -57,19 +117,6 @@ impl<K: Kernel> Server<K> {
             Err(error) => return self.fail(badge.client, error),
         };
         let client = badge.client;
-        let response = match request {
-            Request::Kmalloc { size, flags } => self.kmalloc(client, size, flags),
-            Request::Kfree { address } => self.kfree(client, address),
-            other => return self.handle_rest(client, other),
-        };
-        match response {
-            Ok(reply) => Outcome::Respond(Ok(reply)),
-            Err(error) => self.fail(client, error),
-        }
-    }
-
-    #[inline(never)]
-    fn handle_rest<'m>(&mut self, client: ClientIndex, request: Request<'m>) -> Outcome<'m> {
         let response = match request {
             Request::Kmalloc { size, flags } => self.kmalloc(client, size, flags),
             Request::Kcalloc { count, size, flags } => self.kcalloc(client, count, size, flags),
@@ -110,6 +157,11 @@ impl<K: Kernel> Server<K> {
             Request::Map { address, size } => self.map_in_segment(client, address, size),
             Request::Unmap { address, size } => self.unmap_in_segment(client, address, size),
             Request::Resize { address, size } => self.resize(client, address, size),
+            Request::StartThread {
+                entry,
+                stack,
+                argument,
+            } => self.start_thread(client, entry, stack, argument),
             Request::Release { address } => self.release(client, address),
             Request::Print { text } => return Outcome::Print { client, text },
             Request::Exit { status } => return self.end(client, End::Exit { status }),
@@ -152,7 +204,7 @@ impl<K: Kernel> Server<K> {
         else {
             return Outcome::Ignore;
         };
-        let counters = account.counters;
+        let (counters, threads) = (account.counters, account.threads);
         let obituary = Obituary {
             end,
             calls: counters.calls,
@@ -163,7 +215,7 @@ impl<K: Kernel> Server<K> {
         // What can't be taken back now stays charged to the dead client, and the books say so.
         let _ = self
             .kernel
-            .stop_thread(client)
+            .stop_threads(client, threads)
             .map_err(Error::from)
             .and_then(|()| self.take_all_back(client));
         Outcome::Ended { client, obituary }

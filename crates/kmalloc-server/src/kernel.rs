@@ -33,22 +33,56 @@ impl ClientIndex {
     }
 }
 
-/// Objects that each client has once, outside its pages.
+/// Threads that a client can have.
+pub const THREADS_MAX: u8 = 8;
+
+/// A thread of a client: 0 is its first, the others follow as they start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
+pub struct ThreadIndex(pub u8);
+
+impl ThreadIndex {
+    /// The thread that a client begins with.
+    pub const FIRST: ThreadIndex = ThreadIndex(0);
+}
+
+/// Objects that a client has outside its pages: some once, some for each thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClientObject {
-    /// The thread.
-    Tcb = 0,
     /// The root of its CSpace.
-    CNode = 1,
-    /// Its scheduling context, on an MCS kernel.
-    SchedContext = 2,
+    CNode,
     /// Its notification.
-    Notification = 3,
+    Notification,
+    /// A notification that nobody can signal, for threads that have ended to wait on.
+    Parking,
     /// The capability that its faults come by, in the server's CSpace; no object of its own.
-    FaultEndpoint = 4,
+    FaultEndpoint,
     /// Its right to reply, on an MCS kernel.
-    Reply = 5,
+    Reply,
+    /// A thread.
+    Tcb(ThreadIndex),
+    /// A thread's scheduling context, on an MCS kernel.
+    SchedContext(ThreadIndex),
+}
+
+impl ClientObject {
+    /// How many there are.
+    pub const COUNT: usize = ClientObject::SchedContext(ThreadIndex(THREADS_MAX)).number();
+
+    /// Its place in the row of a client's objects; below [`ClientObject::COUNT`] for the threads there can be.
+    #[inline]
+    pub const fn number(self) -> usize {
+        match self {
+            ClientObject::CNode => 0,
+            ClientObject::Notification => 1,
+            ClientObject::Parking => 2,
+            ClientObject::FaultEndpoint => 3,
+            ClientObject::Reply => 4,
+            ClientObject::Tcb(ThreadIndex(thread)) => 5 + thread as usize,
+            ClientObject::SchedContext(ThreadIndex(thread)) => {
+                5 + THREADS_MAX as usize + thread as usize
+            }
+        }
+    }
 }
 
 /// What untyped memory is retyped into.
@@ -108,6 +142,8 @@ pub struct Refused {
 pub struct ThreadStart {
     /// Whose thread it is; its objects are in its [`ClientObject`] slots.
     pub client: ClientIndex,
+    /// Which of its threads. The first one comes with the capabilities that all of them use.
+    pub thread: ThreadIndex,
     /// The address space.
     pub vspace: Page,
     /// The frame of the IPC buffer.
@@ -182,6 +218,6 @@ pub trait Kernel {
 
     /// Starts a client's thread: capabilities, registers, priority.
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused>;
-    /// Stops a client's thread for good, and deletes the capability that its faults come by.
-    fn stop_thread(&mut self, client: ClientIndex) -> Result<(), Refused>;
+    /// Stops the first `count` threads of a client for good, and deletes the capability that its faults come by.
+    fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused>;
 }

@@ -27,12 +27,13 @@ pub mod segments;
 mod served;
 pub mod spawn;
 mod tables;
+mod threads;
 
 use crate::physical::{PAGE_BITS, Physical};
 use alloc::vec;
 use alloc::vec::Vec;
 use client::{CLIENTS_MAX, Client};
-pub use dispatch::Outcome;
+pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
 use memory::PageInfo;
@@ -48,6 +49,8 @@ pub struct Server<K> {
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
+    /// Why the last quick request was refused: out of the way of those that are not.
+    refusal: Error,
 }
 
 /// The books: bytes that are free and bytes that clients have; with the server's own they are all there is.
@@ -111,6 +114,7 @@ impl<K: Kernel> Server<K> {
             physical,
             mcs,
             total_pages,
+            refusal: Error::NotPermitted,
         }
     }
 
@@ -126,6 +130,11 @@ impl<K: Kernel> Server<K> {
             committed: (committed as u64) << PAGE_BITS,
             total: (self.total_pages as u64) << PAGE_BITS,
         }
+    }
+
+    /// The server's parts, when it serves no more.
+    pub fn dissolve(self) -> (K, Physical) {
+        (self.kernel, self.physical)
     }
 
     /// The books of physical memory.

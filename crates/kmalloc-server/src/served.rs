@@ -19,11 +19,7 @@ const SHARED_BLOCK_MAX: u64 = PAGE_SIZE as u64 / 2;
 #[derive(Clone, Copy)]
 pub(crate) enum Block {
     /// A block of a bucket.
-    Small {
-        number: u32,
-        block: usize,
-        size_bits: u32,
-    },
+    Small { size_bits: u32 },
     /// A run of pages.
     Run { number: u32, pages: usize },
 }
@@ -88,35 +84,17 @@ impl<K: Kernel> Server<K> {
                 .get_mut(number as usize % SEGMENT_PAGES)
                 && let Some(block) = entry.take_block()
             {
+                account.count_block(class.block_size() as u64);
                 if entry.free_count == 0 {
                     // A full bucket leaves the list; it is its head.
-                    let next = core::mem::replace(&mut entry.next, NONE);
-                    if let Some(head) = account.partial.get_mut(class.index()) {
-                        *head = next;
-                    }
-                    self.unlink_previous(next);
+                    self.unlink_partial(client, class.index(), number);
                 }
-                let account = self
-                    .clients
-                    .get_mut(client.index())
-                    .ok_or(Error::NotPermitted)?;
-                account.count_block(class.block_size() as u64);
                 let offset = block << class.block_size_bits();
                 return Ok((address_of(Window::Served, number) + offset) as u64);
             }
             return self.allocate_in_new_bucket(client, class);
         }
         self.allocate_pages(client, size)
-    }
-
-    /// The bucket `number` is the head of its list now.
-    #[inline(always)]
-    fn unlink_previous(&mut self, number: u32) {
-        if number != NONE
-            && let Some(entry) = self.entry_at(number)
-        {
-            entry.previous = NONE;
-        }
     }
 
     #[cold]
@@ -176,6 +154,8 @@ impl<K: Kernel> Server<K> {
     }
 
     /// Takes a bucket out of its class's list.
+    #[cold]
+    #[inline(never)]
     fn unlink_partial(&mut self, client: ClientIndex, class: usize, number: u32) {
         let Some(entry) = self.entry_at(number) else {
             return;
@@ -236,11 +216,7 @@ impl<K: Kernel> Server<K> {
                 Err(Error::BadPointer { address })
             }
             Use::Bucket if entry.is_free(block) => Err(Error::DoubleFree { address }),
-            Use::Bucket => Ok(Block::Small {
-                number,
-                block,
-                size_bits,
-            }),
+            Use::Bucket => Ok(Block::Small { size_bits }),
             Use::Head if offset == 0 => Ok(Block::Run {
                 number,
                 pages: entry.length as usize,
@@ -311,36 +287,59 @@ impl<K: Kernel> Server<K> {
         }
     }
 
+    /// Frees a served block. A block of a bucket is checked and freed in one go over its entry.
     #[inline(always)]
-    pub(crate) fn kfree(&mut self, client: ClientIndex, address: u64) -> Response {
-        if address == 0 {
-            return Ok(Reply::Done);
+    pub(crate) fn free(&mut self, client: ClientIndex, address: u64) -> Result<(), Error> {
+        let place = address as usize;
+        let (segment, page) = place_of(place);
+        if Window::of(place) == Some(Window::Served)
+            && let Some(open) = self.segments.get(segment)
+            && open.is(client, Window::Served)
+            && let Some(entry) = self.kernel.ledger(segment).get_mut(page)
+            && let Some(block) = entry.block_in_use(place % PAGE_SIZE)
+        {
+            entry.give_block(block);
+            let size_bits = entry.block_size_bits();
+            let refilled = entry.free_count == 1;
+            let emptied = entry.free_count == entry.block_count();
+            if let Some(account) = self.clients.get_mut(client.index()) {
+                account.uncount_block(1 << size_bits);
+            }
+            if refilled || emptied {
+                return self.settle_bucket(client, page_number(segment, page));
+            }
+            return Ok(());
         }
-        let block = self.find_block(client, address)?;
-        self.free_block(client, block)?;
-        Ok(Reply::Done)
+        self.free_slowly(client, address)
     }
 
-    #[inline(always)]
-    fn free_block(&mut self, client: ClientIndex, block: Block) -> Result<(), Error> {
-        let (number, block, size_bits) = match block {
-            Block::Small {
-                number,
-                block,
-                size_bits,
-            } => (number, block, size_bits),
-            Block::Run { number, .. } => return self.free_pages(client, number),
-        };
+    /// Whatever is not a block of a bucket in use: null, a run of pages, or nothing that can be freed.
+    #[inline(never)]
+    fn free_slowly(&mut self, client: ClientIndex, address: u64) -> Result<(), Error> {
+        if address == 0 {
+            return Ok(());
+        }
+        match self.find_block(client, address)? {
+            Block::Run { number, .. } => self.free_pages(client, number),
+            // Blocks of buckets don't come here.
+            Block::Small { .. } => Err(Error::BadPointer { address }),
+        }
+    }
+
+    pub(crate) fn kfree(&mut self, client: ClientIndex, address: u64) -> Response {
+        self.free(client, address).map(|()| Reply::Done)
+    }
+
+    /// Puts a bucket back on its class's list when it has its first free block again, and gives it back when all of them
+    /// are free.
+    #[cold]
+    #[inline(never)]
+    fn settle_bucket(&mut self, client: ClientIndex, number: u32) -> Result<(), Error> {
         let Some(entry) = self.entry_at(number) else {
             return Ok(());
         };
-        entry.give_block(block);
-        let (free_count, class, all_free) = (
-            entry.free_count,
-            usize::from(entry.class),
-            entry.free_count == entry.block_count(),
-        );
-        self.client_mut(client)?.uncount_block(1 << size_bits);
+        let (class, free_count) = (usize::from(entry.class), entry.free_count);
+        let all_free = free_count == entry.block_count();
         if free_count == 1 {
             self.link_partial(client, class, number);
         }
@@ -399,7 +398,7 @@ impl<K: Kernel> Server<K> {
         }
         let block = self.find_block(client, address)?;
         if size == 0 {
-            self.free_block(client, block)?;
+            self.free(client, address)?;
             return Ok(Reply::Done);
         }
         if size > SIZE_MAX {

@@ -2,17 +2,18 @@
 //! Clients begin: objects, address space, image, stack, thread.
 
 use crate::Server;
-use crate::client::{Badge, Client, Life};
-use crate::kernel::{ClientIndex, ClientObject, Kernel, Mapping, Object, Slot, Table, ThreadStart};
+use crate::client::{Badge, Client, Life, NO_BADGE};
+use crate::kernel::{ClientIndex, ClientObject, Kernel, Mapping, Object, Slot, Table, ThreadIndex};
 use crate::memory::Role;
 use crate::physical::{PAGE_BITS, Page};
+use crate::threads::Registers;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_protocol::{Cache, Error};
 
 /// Where a client finds its start page.
 pub const START_PAGE_ADDRESS: usize = 0x20_0000;
-/// Where a client finds the IPC buffer of its first thread.
+/// Where a client finds the IPC buffer of its first thread; those of the others follow, a page each.
 pub const IPC_BUFFER_ADDRESS: usize = 0x20_1000;
 /// The end of a client's stack.
 pub const STACK_END: usize = 0x40_0000;
@@ -73,10 +74,18 @@ impl<K: Kernel> Server<K> {
         let client = ClientIndex(place as u16);
         let account = self.client_mut(client)?;
         let limit_pages = usize::try_from(spawn.memory_limit >> PAGE_BITS).unwrap_or(usize::MAX);
+        let generation = account.generation;
+        let badge = Badge {
+            client,
+            generation,
+            fault: false,
+        };
         *account = Client {
             life: Life::Alive,
-            generation: account.generation,
+            badge: badge.pack(),
+            generation,
             limit_pages,
+            priority: spawn.priority,
             ..Client::VACANT
         };
         match self.build(client, spawn) {
@@ -124,43 +133,19 @@ impl<K: Kernel> Server<K> {
         };
         self.map_load(client, &mut tables, &start)?;
         let ipc_buffer = self.map_image_page(client, &mut tables, IPC_BUFFER_ADDRESS, &[], true)?;
-        let generation = self.client_mut(client)?.generation;
-        let badge = Badge {
-            client,
-            generation,
-            fault: false,
-        };
-        self.kernel.start_thread(&ThreadStart {
-            client,
-            vspace,
-            ipc_buffer,
-            ipc_buffer_address: IPC_BUFFER_ADDRESS,
+        let registers = Registers {
             entry: spawn.entry,
             stack: STACK_END,
             argument: START_PAGE_ADDRESS,
-            priority: spawn.priority,
-            badge: badge.pack(),
-            fault_badge: Badge {
-                fault: true,
-                ..badge
-            }
-            .pack(),
-        })?;
-        Ok(())
+        };
+        self.run_thread(client, ThreadIndex::FIRST, ipc_buffer, registers)
     }
 
     /// The objects smaller than a page, at the start of the client's first chunk.
     fn make_client_objects(&mut self, client: ClientIndex) -> Result<(), Error> {
-        let chunk = self.take_chunk(client)?;
-        let mut end = 0usize;
         for which in self.kernel_objects() {
-            let object = Object::Client(which);
-            let size = 1usize << self.kernel.size_bits(object);
-            self.kernel
-                .retype(Slot::Chunk(chunk), object, Slot::Client(client, which), 1)?;
-            end = end.next_multiple_of(size) + size;
+            self.make_client_object(client, which)?;
         }
-        self.client_mut(client)?.chunk_used = end.div_ceil(PAGE_SIZE) as u8;
         Ok(())
     }
 
@@ -225,16 +210,16 @@ impl<K: Kernel> Server<K> {
         Ok(page)
     }
 
-    /// The objects that each client has on this kernel.
+    /// The objects that each client begins with on this kernel, the largest first.
     fn kernel_objects(&self) -> impl Iterator<Item = ClientObject> + use<K> {
-        let scheduling = self.mcs.then_some(ClientObject::SchedContext);
-        let reply = self.mcs.then_some(ClientObject::Reply);
+        let scheduling = ClientObject::SchedContext(ThreadIndex::FIRST);
         [
-            Some(ClientObject::Tcb),
+            Some(ClientObject::Tcb(ThreadIndex::FIRST)),
             Some(ClientObject::CNode),
-            scheduling,
+            self.mcs.then_some(scheduling),
             Some(ClientObject::Notification),
-            reply,
+            Some(ClientObject::Parking),
+            self.mcs.then_some(ClientObject::Reply),
         ]
         .into_iter()
         .flatten()
@@ -244,7 +229,9 @@ impl<K: Kernel> Server<K> {
 impl<K: Kernel> Server<K> {
     /// Takes everything from a client that has ended.
     pub(crate) fn take_all_back(&mut self, client: ClientIndex) -> Result<(), Error> {
-        self.client_mut(client)?.life = Life::Ending;
+        let account = self.client_mut(client)?;
+        account.life = Life::Ending;
+        account.badge = NO_BADGE;
         while !self.take_back_slice(client, usize::MAX)? {}
         Ok(())
     }

@@ -3,11 +3,12 @@
 
 use crate::Server;
 use crate::client::DIRECTORIES_MAX;
-use crate::kernel::{ClientIndex, Kernel, Object, Slot, Table};
+use crate::kernel::{ClientIndex, ClientObject, Kernel, Object, Slot, Table};
 use crate::memory::Role;
 use crate::physical::{CHUNK_PAGES, Page};
 use crate::segments::{LEDGER_ENTRIES, LEDGER_FRAMES, SEGMENT_PAGES, address_of, page_number};
 use kmalloc_bucket::ledger::{Entry, NONE};
+use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_protocol::Error;
 use kmalloc_protocol::window::Window;
 
@@ -21,17 +22,48 @@ impl<K: Kernel> Server<K> {
         client: ClientIndex,
         object: Object,
     ) -> Result<Page, Error> {
-        let account = self.client_mut(client)?;
-        if account.chunks == NONE || usize::from(account.chunk_used) == CHUNK_PAGES {
-            self.take_chunk(client)?;
-        }
-        let account = self.client_mut(client)?;
-        let chunk = Page(account.chunks).chunk();
-        let page = Page(account.chunks + u32::from(account.chunk_used));
-        self.kernel
-            .retype(Slot::Chunk(chunk), object, Slot::Page(page), 1)?;
-        self.client_mut(client)?.chunk_used += 1;
+        let page = self.find_in_chunk(client, object)?;
+        self.make_in_chunk(client, object, Slot::Page(page))?;
         Ok(page)
+    }
+
+    /// An object of the client's that has a slot of its own, made in the client's chunks.
+    pub(crate) fn make_client_object(
+        &mut self,
+        client: ClientIndex,
+        which: ClientObject,
+    ) -> Result<(), Error> {
+        let object = Object::Client(which);
+        self.find_in_chunk(client, object)?;
+        self.make_in_chunk(client, object, Slot::Client(client, which))
+    }
+
+    /// The page that the client's next object begins in; with a new chunk where the first has no room.
+    fn find_in_chunk(&mut self, client: ClientIndex, object: Object) -> Result<Page, Error> {
+        let size = 1usize << self.kernel.size_bits(object);
+        let account = self.client_mut(client)?;
+        let mut start = account.chunk_used.next_multiple_of(size);
+        if account.chunks == NONE || start + size > CHUNK_PAGES * PAGE_SIZE {
+            self.take_chunk(client)?;
+            start = 0;
+        }
+        let first = self.client_mut(client)?.chunks;
+        Ok(Page(first + (start / PAGE_SIZE) as u32))
+    }
+
+    /// Makes an object behind the others of the client's first chunk, which has room.
+    fn make_in_chunk(
+        &mut self,
+        client: ClientIndex,
+        object: Object,
+        slot: Slot,
+    ) -> Result<(), Error> {
+        let size = 1usize << self.kernel.size_bits(object);
+        let chunk = Page(self.client_mut(client)?.chunks).chunk();
+        self.kernel.retype(Slot::Chunk(chunk), object, slot, 1)?;
+        let account = self.client_mut(client)?;
+        account.chunk_used = account.chunk_used.next_multiple_of(size) + size;
+        Ok(())
     }
 
     /// Hooks a table of `level` over `address` into the client's address space.

@@ -70,6 +70,8 @@ impl Compiler {
                 let slot = self.allocate(number, id, count.saturating_mul(size))?;
                 Operation::AllocateZeroed { slot, count, size }
             }
+            // As in Linux, another size of 0 frees.
+            Line::Free { id } | Line::Resize { id, size: 0 } => self.free(number, id)?,
             Line::Resize { id, size } => {
                 let block = self
                     .live
@@ -81,21 +83,22 @@ impl Compiler {
                 self.count(number, size)?;
                 Operation::Resize { slot, size }
             }
-            Line::Free { id } => {
-                let block = self
-                    .live
-                    .remove(&id)
-                    .ok_or(TraceError::UnknownId(number, id))?;
-                self.live_bytes -= block.bytes;
-                self.free_slots.push(block.slot);
-                Operation::Free { slot: block.slot }
-            }
         };
         self.summary.operations += 1;
         let records = core::mem::take(&mut self.records);
         // A growing vector can't refuse a record.
         self.records = postcard::to_extend(&operation, records).unwrap_or_default();
         Ok(())
+    }
+
+    fn free(&mut self, number: usize, id: u64) -> Result<Operation, TraceError> {
+        let block = self
+            .live
+            .remove(&id)
+            .ok_or(TraceError::UnknownId(number, id))?;
+        self.live_bytes -= block.bytes;
+        self.free_slots.push(block.slot);
+        Ok(Operation::Free { slot: block.slot })
     }
 
     fn allocate(&mut self, number: usize, id: u64, bytes: u64) -> Result<u32, TraceError> {

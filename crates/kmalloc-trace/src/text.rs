@@ -51,8 +51,6 @@ pub enum LineError {
     Surplus(&'static str),
     /// A field is no decimal number of 64 bits.
     NotANumber,
-    /// The size or the product is 0: there would be no block to replay.
-    ZeroSize,
     /// The size, or NMEMB × SIZE, is above [`BLOCK_BYTES_MAX`] or overflows.
     TooLarge,
 }
@@ -110,7 +108,6 @@ fn number(word: &str) -> Result<u64, LineError> {
 
 fn block_size(count: u64, size: u64) -> Result<u64, LineError> {
     match count.checked_mul(size) {
-        Some(0) => Err(LineError::ZeroSize),
         Some(bytes) if bytes <= BLOCK_BYTES_MAX => Ok(bytes),
         _ => Err(LineError::TooLarge),
     }
@@ -125,7 +122,6 @@ impl fmt::Display for LineError {
             Self::Missing(form) => write!(formatter, "a number is missing; the form is `{form}`"),
             Self::Surplus(form) => write!(formatter, "too many words; the form is `{form}`"),
             Self::NotANumber => formatter.write_str("not a decimal number of 64 bits"),
-            Self::ZeroSize => formatter.write_str("size 0: there is no block to replay"),
             Self::TooLarge => {
                 write!(
                     formatter,

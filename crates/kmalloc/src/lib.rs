@@ -18,7 +18,7 @@
 //!   calls of `kfree`, and by `trim`; then empty buckets go back beyond a reserve (1 MiB and an eighth of what is used).
 //!   A program that frees only through the global allocator, and then does nothing, keeps its memory until it trims.
 //! - With [`Threads`], each thread has lists and segments of its own. A block freed by another thread goes home over an
-//!   atomic list; a thread that ends leaves its part to the next. With [`SingleThread`] none of this is compiled.
+//!   atomic list; a thread that ends leaves its part to the next. The server starts threads (`thread::spawn`). With [`SingleThread`] none of this is compiled.
 //!
 //! Invariant: a block on the list of a slot above the buckets is exactly a power of two long, and aligned to it.
 //! Invariant: the owner of a segment never changes; what only the owner touches is never borrowed by others.
@@ -57,6 +57,8 @@ pub mod served;
 mod server_source;
 mod shared;
 mod source;
+#[cfg(feature = "server")]
+pub mod thread;
 mod thread_heap;
 mod threading;
 #[cfg(feature = "server")]

@@ -2,7 +2,7 @@
 //! Served memory: each call is one request to the server, which checks every pointer against books that no client can
 //! reach.
 
-use crate::transport::{call, call_done, not_understood};
+use crate::transport::{call, call_done, call_for_block, call_to_free, not_understood};
 use core::ptr::NonNull;
 use kmalloc_bucket::size_class::{BLOCK_SIZE_MAX, SizeClass};
 use kmalloc_protocol::{Cache, Error, Flags, Reply, Request, Stats};
@@ -80,20 +80,12 @@ unsafe fn zero(block: NonNull<u8>, size: usize) {
 /// As in the protocol's table: over quota, out of memory, bad size, bad flags.
 #[inline(always)]
 pub fn kmalloc(size: usize, flags: Flags) -> Result<NonNull<u8>, Error> {
-    match call(&Request::Kmalloc {
-        size: size as u64,
-        flags: flags.bits(),
-    })? {
-        Reply::Block { address } => {
-            let block = pointer(address)?;
-            if flags.contains(Flags::ZERO) {
-                // SAFETY: the server has just given it to this call.
-                unsafe { zero(block, size) }
-            }
-            Ok(block)
-        }
-        _ => not_understood(),
+    let block = pointer(call_for_block(size as u64, flags.bits())?)?;
+    if flags.contains(Flags::ZERO) {
+        // SAFETY: the server has just given it to this call.
+        unsafe { zero(block, size) }
     }
+    Ok(block)
 }
 
 /// An array of `count` elements of `size` bytes.
@@ -211,12 +203,7 @@ pub unsafe fn krealloc_array(
 /// [`Error::BadPointer`], [`Error::DoubleFree`], [`Error::NotOwner`], [`Error::WrongKind`].
 #[inline(always)]
 pub unsafe fn kfree(block: *mut u8) -> Result<(), Error> {
-    match call(&Request::Kfree {
-        address: number(block),
-    })? {
-        Reply::Done => Ok(()),
-        _ => not_understood(),
-    }
+    call_to_free(number(block))
 }
 
 /// How many bytes of a block may be used.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! One request to the server and its response.
 
+use kmalloc_protocol::message::quick::{self, QuickRequest};
 use kmalloc_protocol::message::{
     BYTES_MAX, SHORT_WORDS, bytes_of, decode_response, encode_long, encode_short,
 };
@@ -21,6 +22,40 @@ fn info(length: usize) -> MessageInfo {
         .label(LABEL)
         .length(length)
         .build()
+}
+
+/// Asks the server for a block, by the quick way.
+#[inline(always)]
+pub(crate) fn call_for_block(size: u64, flags: u32) -> Result<u64, Error> {
+    let request = quick::encode(QuickRequest::Kmalloc { size, flags });
+    let answer = server().call_with_mrs(info(request.length), request.words);
+    if answer.info == info(quick::BLOCK_WORDS)
+        && let Some(address) = quick::decode_block(&answer.msg)
+    {
+        return Ok(address);
+    }
+    refused(answer.info, answer.msg)
+}
+
+/// Frees a block, by the quick way.
+#[inline(always)]
+pub(crate) fn call_to_free(address: u64) -> Result<(), Error> {
+    let request = quick::encode(QuickRequest::Kfree { address });
+    let answer = server().call_with_mrs(info(request.length), request.words);
+    if answer.info == info(quick::DONE_WORDS) && quick::is_done(&answer.msg) {
+        return Ok(());
+    }
+    refused(answer.info, answer.msg)
+}
+
+/// The error that a response holds in place of what was expected.
+#[cold]
+#[inline(never)]
+fn refused<T>(info: MessageInfo, words: [Word; SHORT_WORDS]) -> Result<T, Error> {
+    match receive(info, &words) {
+        Err(error) => Err(error),
+        Ok(_) => not_understood(),
+    }
 }
 
 /// Asks the server. Requests that fit the registers take the kernel's fast path.

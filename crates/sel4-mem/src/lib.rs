@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! `memcpy`, `memmove`, `memset`, `memcmp` and `bcmp`.
+//! `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp` and `strlen`.
 //!
 //! Compilers call these on their own account, and a program without a C library must bring them. They are written in
 //! assembly so that no compiler can make a call of `memset` out of `memset`, at whatever optimisation, and use no SSE:
@@ -138,4 +138,21 @@ pub unsafe extern "C" fn compare(left: *const u8, right: *const u8, length: usiz
 #[cfg_attr(not(test), unsafe(export_name = "bcmp"))]
 pub unsafe extern "C" fn differ(left: *const u8, right: *const u8, length: usize) -> i32 {
     naked_asm!("jmp {compare}", compare = sym compare)
+}
+
+/// C's `strlen`.
+///
+/// # Safety
+///
+/// `text` must be valid for reads up to its first zero byte.
+#[unsafe(naked)]
+#[cfg_attr(not(test), unsafe(export_name = "strlen"))]
+pub unsafe extern "C" fn length(text: *const u8) -> usize {
+    naked_asm!(
+        "mov rax, -1",
+        "2: inc rax",
+        "cmp byte ptr [rdi + rax], 0",
+        "jne 2b",
+        "ret",
+    )
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
-use super::{compare, copy, copy_overlapping, differ, fill};
+use super::{compare, copy, copy_overlapping, differ, fill, length};
 
 const ROOM: usize = 64;
 
@@ -72,5 +72,15 @@ fn compares_as_slices_do() {
                 assert_eq!(different != 0, expected.is_ne());
             }
         }
+    }
+}
+
+#[test]
+fn finds_the_end_of_a_text() {
+    for end in 0..ROOM {
+        let mut text = [0xff; ROOM + 1];
+        text[end..].fill(0);
+        // SAFETY: there is a zero byte in it.
+        assert_eq!(unsafe { length(text.as_ptr()) }, end);
     }
 }

@@ -20,5 +20,7 @@ pub const REPLY: CPtrBits = 5;
 pub const SERVES: CPtrBits = 6;
 /// The endpoint between clients that it calls, if its manifest entry names one.
 pub const CALLS: CPtrBits = 7;
+/// A notification that nobody signals: where threads wait that have ended.
+pub const PARKING: CPtrBits = 8;
 /// The first slot that is free for what a client is given besides: interrupts, ports, devices.
-pub const FIRST_FREE: CPtrBits = 8;
+pub const FIRST_FREE: CPtrBits = 9;

@@ -7,7 +7,8 @@
 //! labels, system call numbers, object types, sizes and the few facts in which kernel releases differ. Nothing that the
 //! kernel's own files state is repeated here.
 //!
-//! [`link_arguments_for_root_task`] and [`link_arguments_for_task`] are for the build scripts of programs.
+//! [`link_arguments_for_root_task`] and [`link_arguments_for_task`] are for the build scripts of programs,
+//! [`link_arguments_in`] for programs that are not built by Cargo.
 
 mod abi;
 mod bindings;
@@ -28,5 +29,5 @@ pub use bindings::{Bindings, generate_bindings, read_bindings, tell_kernel_versi
 pub use configuration::{Configuration, OptionValue};
 pub use error::Error;
 pub use interface::{Interface, Method, Parameter, Syscall};
-pub use link::{link_arguments_for_root_task, link_arguments_for_task};
+pub use link::{link_arguments_for_root_task, link_arguments_for_task, link_arguments_in};
 pub use prefix::{Origin, Prefix};

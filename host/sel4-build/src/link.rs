@@ -3,7 +3,7 @@
 //! How programs are linked: at a fixed address, with nothing of the host, each protection in pages of its own.
 
 use std::path::Path;
-use std::{env, fs, process};
+use std::{env, fs, io, process};
 
 /// One script serves root task and tasks: both start at the same address and have the same four segments.
 const SCRIPT: &str = include_str!("link/program.ld");
@@ -18,15 +18,16 @@ pub fn link_arguments_for_task() {
     link_arguments();
 }
 
-fn link_arguments() {
-    let output = env::var_os("OUT_DIR").unwrap_or_else(|| ".".into());
-    let script = Path::new(&output).join("program.ld");
-    if let Err(error) = fs::write(&script, SCRIPT) {
-        println!("cargo::error=can't write {}: {error}", script.display());
-        process::exit(1);
-    }
+/// Writes the linker script to `folder`; with what a C compiler is to be called to link a program by it.
+///
+/// # Errors
+///
+/// If the script can't be written.
+pub fn link_arguments_in(folder: &Path) -> io::Result<Vec<String>> {
+    let script = folder.join("program.ld");
+    fs::write(&script, SCRIPT)?;
     let script = format!("-Wl,-T,{}", script.display());
-    for argument in [
+    let arguments = [
         "-nostartfiles",
         "-nostdlib",
         "-static",
@@ -36,7 +37,17 @@ fn link_arguments() {
         "-Wl,-z,norelro",
         "-Wl,-z,noexecstack",
         &script,
-    ] {
+    ];
+    Ok(arguments.map(String::from).into())
+}
+
+fn link_arguments() {
+    let output = env::var_os("OUT_DIR").unwrap_or_else(|| ".".into());
+    let arguments = link_arguments_in(Path::new(&output)).unwrap_or_else(|error| {
+        println!("cargo::error=can't write the linker script: {error}");
+        process::exit(1);
+    });
+    for argument in arguments {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
     // Without this the script would be run again on any change in its package.

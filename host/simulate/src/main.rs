@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The host tool behind `./simulate`: builds the kernel and a system, runs it in QEMU and judges what it did.
+mod c_program;
 mod cli;
 mod console;
 mod elf;

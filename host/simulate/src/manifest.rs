@@ -64,17 +64,37 @@ pub struct Program {
     pub name: String,
     /// Where its ELF file comes from.
     pub source: Source,
-    /// Line of its `elf` in the manifest; `None` if the tool itself wants it.
+    /// Line of its `elf` or `c` in the manifest; `None` if the tool itself wants it.
     pub line: Option<usize>,
 }
 
 /// Where a program's ELF file comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// A package of the workspace, built by Cargo.
-    Package(String),
+    Package(Package),
+    /// Source files in C, built by gcc.
+    C(Vec<PathBuf>),
     /// A file that is there already.
     File(PathBuf),
+}
+
+/// A package of the workspace, as it is to be built.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Package {
+    /// Its name, which is also its program's.
+    pub name: String,
+    /// Its features that are turned on besides the default ones.
+    pub features: Vec<String>,
+}
+
+impl From<&str> for Package {
+    fn from(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            features: Vec::new(),
+        }
+    }
 }
 
 /// A `[[client]]`.

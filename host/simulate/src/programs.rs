@@ -9,10 +9,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::c_program;
 use crate::console::Console;
 use crate::elf;
 use crate::kernel::Kernel;
-use crate::manifest::{Manifest, Program, Source};
+use crate::manifest::{Manifest, Package, Program, Source};
 use crate::process::is_interrupted;
 use crate::project::Project;
 
@@ -30,8 +31,12 @@ pub struct Programs {
     pub clients: Vec<Vec<u8>>,
 }
 
-/// The executables of the packages that were built, by package.
-pub type Executables = BTreeMap<String, PathBuf>;
+/// The executables that were built, by what they were built from.
+pub type Executables = BTreeMap<Source, PathBuf>;
+
+/// Packages that one call of Cargo builds, by the features that are turned on. What other packages want of a crate must
+/// not reach these.
+type Groups<'a> = BTreeMap<&'a [String], BTreeSet<&'a str>>;
 
 /// Builds all packages that these systems need, and the root task if `root_task` names no file to be used for it.
 ///
@@ -48,24 +53,64 @@ pub fn build(
     root_task: Option<&Path>,
 ) -> Result<Executables> {
     let programs = manifests.iter().flat_map(|manifest| &manifest.programs);
-    let mut packages: BTreeSet<&str> = programs
-        .filter_map(|program| match &program.source {
-            Source::Package(package) => Some(package.as_str()),
-            Source::File(_) => None,
-        })
-        .collect();
+    let mut groups = Groups::new();
+    let mut c_programs = BTreeMap::new();
+    for program in programs {
+        match &program.source {
+            Source::Package(Package { name, features }) => {
+                groups.entry(features).or_default().insert(name);
+            }
+            Source::C(files) => {
+                c_programs.insert(files, &program.name);
+            }
+            Source::File(_) => {}
+        }
+    }
+    let plain = groups.entry(&[]).or_default();
     if root_task.is_none() {
-        packages.insert(ROOT_TASK);
+        plain.insert(ROOT_TASK);
     }
-    if !packages.is_empty() {
+    if !c_programs.is_empty() {
+        plain.insert(c_program::LIBRARY_PACKAGE);
+    }
+    let mut executables = build_packages(project, console, kernel, groups)?;
+    let library = executables
+        .get(&package(c_program::LIBRARY_PACKAGE))
+        .cloned();
+    for (number, (files, name)) in c_programs.into_iter().enumerate() {
+        let library = library
+            .as_deref()
+            .context("the workspace has no library for C")?;
+        // Two systems may give one name to different programs.
+        let folder = c_program::folder(project, kernel).join(number.to_string());
+        let file = c_program::build(project, &folder, library, name, files)?;
+        executables.insert(Source::C(files.clone()), file);
+    }
+    Ok(executables)
+}
+
+fn package(name: &str) -> Source {
+    Source::Package(name.into())
+}
+
+fn build_packages(
+    project: &Project,
+    console: Console,
+    kernel: &Kernel,
+    mut groups: Groups<'_>,
+) -> Result<Executables> {
+    if groups.values().any(|packages| !packages.is_empty()) {
         let known = workspace_packages(project)?;
-        packages.retain(|package| known.contains(*package));
+        for packages in groups.values_mut() {
+            packages.retain(|package| known.contains(*package));
+        }
     }
+    let mut executables = Executables::new();
     // Without a package named, Cargo would build all of them.
-    if packages.is_empty() {
-        return Ok(Executables::new());
+    for (features, packages) in groups.iter().filter(|(_, packages)| !packages.is_empty()) {
+        executables.extend(cargo_build(project, console, kernel, features, packages)?);
     }
-    cargo_build(project, console, kernel, &packages)
+    Ok(executables)
 }
 
 /// Reads and checks what a system consists of.
@@ -81,7 +126,7 @@ pub fn load(
     let root_task_file = match root_task {
         Some(file) => file.to_path_buf(),
         None => built
-            .get(ROOT_TASK)
+            .get(&package(ROOT_TASK))
             .cloned()
             .with_context(|| format!("there is no package {ROOT_TASK} in the workspace"))?,
     };
@@ -90,11 +135,15 @@ pub fn load(
     let clients = manifest.programs.iter().map(|program| {
         let file = match &program.source {
             Source::File(file) => file,
-            Source::Package(package) => built.get(package).with_context(|| {
+            Source::C(_) => built
+                .get(&program.source)
+                .with_context(|| format!("program `{}` was not built", program.name))?,
+            Source::Package(package) => built.get(&program.source).with_context(|| {
                 format!(
-                    "{}: program.elf: the workspace has no package `{package}` with a program of its own name \
+                    "{}: program.elf: the workspace has no package `{}` with a program of its own name \
                      (a file is named by a path, which has a `/`)",
-                    manifest.place(program.line)
+                    manifest.place(program.line),
+                    package.name
                 )
             })?,
         };
@@ -156,11 +205,12 @@ pub fn cargo(project: &Project, kernel: &Kernel, subcommand: &str) -> Command {
     cargo
 }
 
-/// Runs `cargo build`; the executable of each package.
+/// Runs `cargo build`; the executable of each package, or its library for C.
 fn cargo_build(
     project: &Project,
     console: Console,
     kernel: &Kernel,
+    features: &[String],
     packages: &BTreeSet<&str>,
 ) -> Result<Executables> {
     let mut command = cargo(project, kernel, "build");
@@ -170,6 +220,9 @@ fn cargo_build(
     }
     for package in packages {
         command.args(["--package", package]);
+    }
+    if !features.is_empty() {
+        command.args(["--features", &features.join(",")]);
     }
     // What Cargo says of its progress goes to the terminal as it is.
     command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -183,7 +236,8 @@ fn cargo_build(
         .flat_map(BufReader::lines)
     {
         if let Some((name, file)) = executable(&line?) {
-            executables.insert(name, file);
+            let features = features.to_vec();
+            executables.insert(Source::Package(Package { name, features }), file);
         }
     }
     if !child.wait()?.success() {
@@ -195,14 +249,20 @@ fn cargo_build(
     Ok(executables)
 }
 
-/// Name and file of the program that a message of Cargo announces.
+/// Name and file of the program that a message of Cargo announces; for a static library, the package that it is for.
 fn executable(message: &str) -> Option<(String, PathBuf)> {
     let message: Value = serde_json::from_str(message).ok()?;
     if message["reason"] != "compiler-artifact" {
         return None;
     }
+    let target = &message["target"];
+    if target["kind"] == serde_json::json!(["staticlib"]) {
+        let file = message["filenames"][0].as_str()?;
+        return (target["name"] == c_program::LIBRARY_NAME)
+            .then(|| (c_program::LIBRARY_PACKAGE.into(), file.into()));
+    }
     let file = message["executable"].as_str()?;
-    Some((message["target"]["name"].as_str()?.into(), file.into()))
+    Some((target["name"].as_str()?.into(), file.into()))
 }
 
 #[cfg(test)]
@@ -215,6 +275,11 @@ mod tests {
         assert_eq!(
             executable(message),
             Some(("hello".into(), "/t/hello".into()))
+        );
+        let message = r#"{"reason":"compiler-artifact","target":{"kind":["staticlib"],"name":"kmalloc"},"filenames":["/t/libkmalloc.a"],"executable":null}"#;
+        assert_eq!(
+            executable(message),
+            Some(("kmalloc-c-runtime".into(), "/t/libkmalloc.a".into()))
         );
         for other in [
             r#"{"reason":"compiler-artifact","target":{"name":"lib"},"executable":null}"#,

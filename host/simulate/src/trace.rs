@@ -117,7 +117,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("some.trace");
         fs::write(&file, "a 1 1000000\na 2 5\nf 1\n").unwrap();
-        let manifest = system(&file).unwrap();
+        let manifest = system(&file, TraceHeap::Both).unwrap();
         assert_eq!(manifest.name, "some");
         let client = &manifest.clients[0];
         assert_eq!(client.expect_calls_min, 4);
@@ -131,17 +131,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("some.trace");
         fs::write(&file, "# head\na 1 5\na 1 6\n").unwrap();
-        let refusal = system(&file).unwrap_err().to_string();
+        let refusal = system(&file, TraceHeap::Both).unwrap_err().to_string();
         assert_eq!(refusal, format!("{}:3: id 1 is still live", file.display()));
         fs::write(&file, "").unwrap();
         assert!(
-            system(&file)
+            system(&file, TraceHeap::Both)
                 .unwrap_err()
                 .to_string()
                 .ends_with("no operation in it")
         );
         assert!(
-            system(&folder.path().join("none"))
+            system(&folder.path().join("none"), TraceHeap::Both)
                 .unwrap_err()
                 .to_string()
                 .contains("none: ")

@@ -59,6 +59,11 @@ fn requests() -> Vec<Request<'static>> {
             address: u64::MAX,
             size: 1
         },
+        Request::StartThread {
+            entry: u64::MAX,
+            stack: u64::MAX,
+            argument: u64::MAX
+        },
     ]
 }
 
@@ -219,6 +224,7 @@ mod postcard {
 #[test]
 fn unknown_and_overlong_opcodes_are_refused() {
     let known = requests().len();
+    assert_eq!(known, usize::from(REQUEST_COUNT));
     for opcode in known..256 {
         let mut bytes = [0; SHORT_BYTES];
         bytes[0] = opcode as u8;

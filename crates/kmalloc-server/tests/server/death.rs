@@ -5,7 +5,7 @@ use crate::system::{Answer, MIB, PAGE, RAM, System, UNLIMITED, program};
 use kmalloc_protocol::{Error, LABEL, Reply, Request};
 use kmalloc_server::Outcome;
 use kmalloc_server::client::{Badge, End, Fault, FaultKind};
-use kmalloc_server::kernel::{ClientIndex, ClientObject, Kernel, Object, Slot};
+use kmalloc_server::kernel::{ClientIndex, ClientObject, Kernel, Object, Slot, ThreadIndex};
 use kmalloc_server::physical::{Chunk, ChunkForm, Large, LargeForm};
 
 /// Lets a client have some of everything, all of it written to.
@@ -186,9 +186,17 @@ fn after_all_clients_every_untyped_of_boot_retypes_whole() {
 
 #[test]
 fn a_client_has_its_own_objects_and_they_go_with_it() {
-    use ClientObject::{CNode, Notification, Reply, SchedContext, Tcb};
-    let plain = [Tcb, CNode, Notification];
-    let mcs = [Tcb, CNode, Notification, SchedContext, Reply];
+    use ClientObject::{CNode, Notification, Parking, Reply, SchedContext, Tcb};
+    let first = ThreadIndex::FIRST;
+    let plain = [Tcb(first), CNode, Notification, Parking];
+    let mcs = [
+        Tcb(first),
+        CNode,
+        Notification,
+        Parking,
+        SchedContext(first),
+        Reply,
+    ];
     let cases = [
         (System::new(RAM), &plain[..]),
         (System::new_mcs(RAM), &mcs[..]),
@@ -236,7 +244,10 @@ fn a_client_begins_with_its_program_its_start_page_and_nothing_else() {
     }
     assert_eq!(is_writable(0x40_0000 - 5 * PAGE), None, "a guard");
     assert_eq!(is_writable(0x40_3000), None);
-    let thread = *system.server.kernel().thread(client).expect("it runs");
+    let mut threads = system.server.kernel().threads(client);
+    let thread = *threads.next().expect("it runs");
+    assert_eq!(threads.next(), None);
+    drop(threads);
     assert_eq!((thread.entry, thread.stack), (0x40_0000, 0x40_0000));
     assert_eq!((thread.argument, thread.priority), (0x20_0000, 100));
     assert_eq!(thread.badge, system.badge(client));

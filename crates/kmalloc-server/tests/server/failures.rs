@@ -167,6 +167,7 @@ const OPERATIONS: &[(&str, Setup, Act)] = &[
         |s, c| walled_in_block(s, c, 8),
         |s, c, address| s.kfree(c, address),
     ),
+    ("start a thread", nothing, |s, c, _| s.start_thread(c)),
     (
         "release",
         |s, c| walled_in(s, c, 300),

@@ -18,3 +18,4 @@ mod regions;
 mod scan;
 mod served;
 mod system;
+mod threads;

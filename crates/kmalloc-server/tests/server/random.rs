@@ -7,6 +7,7 @@ use crate::generator::Random;
 use crate::model::{Item, Kind, Model};
 use crate::system::{Answer, PAGE, System, UNLIMITED};
 use kmalloc_protocol::{Error, Reply, Request};
+use kmalloc_server::kernel::THREADS_MAX;
 
 /// 8 MiB, a chunk and some pages: little enough that it runs out.
 const RAM: &[(u64, u32)] = &[(0x100_0000, 23), (0x180_0000, 16), (0x181_2000, 13)];
@@ -25,6 +26,7 @@ pub struct Run {
     taken: [u64; 4],
     given: u64,
     resized: u64,
+    started: u64,
     failed: u64,
     ended: u64,
 }
@@ -53,6 +55,7 @@ impl Run {
             taken: [0; 4],
             given: 0,
             resized: 0,
+            started: 0,
             failed: 0,
             ended: 0,
         }
@@ -75,13 +78,14 @@ impl Run {
             let nth = 1 + self.random.below(12);
             self.system.server.kernel_mut().fail_at(nth, CODE);
         }
-        match self.random.below(16) {
+        match self.random.below(17) {
             0..=5 => self.take(&mut model),
             6..=10 => self.give(&mut model),
             11 => self.krealloc(&mut model),
             12 => self.resize(&mut model),
             13 => self.look(&model),
             14 => self.misuse(&model),
+            15 => self.start_thread(&model),
             _ => self.babble(&model),
         }
         if failing && self.system.server.kernel_mut().stop_failing().is_some() {
@@ -295,6 +299,22 @@ impl Run {
         model.items.insert(address, item);
     }
 
+    fn start_thread(&mut self, model: &Model) {
+        let account = self.system.server.client(model.client);
+        let threads = account.map_or(0, |it| it.threads);
+        match self.system.start_thread(model.client) {
+            Ok(reply) => {
+                assert_eq!(reply, Reply::Done);
+                assert!(threads < THREADS_MAX);
+                self.started += 1;
+            }
+            Err(Error::OutOfSlots { limit }) => {
+                assert_eq!((threads, limit), (THREADS_MAX, THREADS_MAX.into()));
+            }
+            Err(error) => self.check_refusal(model, error),
+        }
+    }
+
     fn look(&mut self, model: &Model) {
         if let Some(address) = self.random.pick(&model.addresses()) {
             let item = model.items[&address];
@@ -324,7 +344,13 @@ impl Run {
             "{:?}",
             self.taken
         );
-        for count in [self.given, self.resized, self.failed, self.ended * 10] {
+        for count in [
+            self.given,
+            self.resized,
+            self.failed,
+            self.started * 10,
+            self.ended * 10,
+        ] {
             assert!(count > enough, "only {count} in {} steps", self.step);
         }
     }

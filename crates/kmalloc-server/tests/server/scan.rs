@@ -128,12 +128,15 @@ fn scan_clients(server: &Server<FakeKernel>) {
         match account.life {
             Life::Alive => {
                 clients.insert(Page(account.vspace), index);
-                assert!(kernel.thread(index).is_some(), "{index:?} runs");
+                let running = kernel.threads(index).count();
+                assert!(running >= 1, "{index:?} runs");
+                assert_eq!(running, usize::from(account.threads), "{index:?} runs");
             }
             life => {
                 assert_eq!(life, Life::Vacant, "{index:?} is gone");
                 assert_eq!(account.committed_pages, 0, "{index:?} has nothing");
-                assert!(kernel.thread(index).is_none(), "{index:?} does not run");
+                let running = kernel.threads(index).next();
+                assert_eq!(running, None, "{index:?} does not run");
             }
         }
     }

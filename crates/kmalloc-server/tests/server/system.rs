@@ -214,6 +214,16 @@ impl System {
         })
     }
 
+    /// One more thread; where it begins does not matter here.
+    pub fn start_thread(&mut self, client: ClientIndex) -> Response {
+        let request = Request::StartThread {
+            entry: 0x40_0000,
+            stack: 0x41_0000,
+            argument: 7,
+        };
+        self.call(client, request)
+    }
+
     pub fn stats(&mut self, client: ClientIndex) -> Stats {
         match self.call(client, Request::Stats) {
             Ok(Reply::Stats(stats)) => stats,

@@ -84,3 +84,26 @@ fn messages_name_the_ids() {
     assert_eq!(TraceError::IdInUse(2, 77).line(), Some(2));
     assert_eq!(TraceError::Empty.line(), None);
 }
+
+#[test]
+fn size_0_is_a_block_and_another_size_of_0_frees_it() {
+    let compact = compile(b"a 1 0\nz 2 0 8\nr 1 0\na 1 5\nf 2\n").unwrap();
+    assert_eq!(
+        operations(&compact),
+        [
+            Operation::Allocate { slot: 0, size: 0 },
+            Operation::AllocateZeroed {
+                slot: 1,
+                count: 0,
+                size: 8
+            },
+            Operation::Free { slot: 0 },
+            Operation::Allocate { slot: 0, size: 5 },
+            Operation::Free { slot: 1 },
+        ]
+    );
+    assert_eq!(
+        compile(b"a 1 5\nr 1 0\nf 1\n"),
+        Err(TraceError::UnknownId(3, 1))
+    );
+}

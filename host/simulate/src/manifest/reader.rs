@@ -10,7 +10,7 @@ use kmalloc_manifest::{
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
-use super::{Client, Manifest, ManifestError, Program, RunSettings, Source};
+use super::{Client, Manifest, ManifestError, Package, Program, RunSettings, Source};
 use crate::size::{NotASize, Size};
 use crate::trace;
 
@@ -37,7 +37,10 @@ struct RunTable {
 #[serde(deny_unknown_fields)]
 struct ProgramTable {
     name: Spanned<String>,
-    elf: Spanned<String>,
+    elf: Option<Spanned<String>>,
+    #[serde(default)]
+    features: Vec<String>,
+    c: Option<Spanned<Vec<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -141,21 +144,59 @@ impl Reader<'_> {
             let reason = format!("there are two programs `{}`", name.get_ref());
             return Err(self.error_at(&name, "program.name", &reason));
         }
-        let line = self.line(table.elf.span().start);
-        let elf = table.elf.get_ref();
-        let source = if elf.contains('/') {
-            Source::File(self.folder.join(elf))
-        } else if is_name(elf) {
-            Source::Package(elf.clone())
-        } else {
-            let reason = "neither a package's name nor a path (which has a `/`)";
-            return Err(self.error_at(&table.elf, "program.elf", reason));
+        let (source, start) = match (&table.elf, &table.c) {
+            (Some(elf), None) => (self.elf(elf, table.features)?, elf.span().start),
+            (None, Some(files)) if table.features.is_empty() => {
+                (self.c(files)?, files.span().start)
+            }
+            (None, Some(files)) => {
+                return Err(self.error_at(files, "program.c", "only a package has features"));
+            }
+            (_, Some(files)) => {
+                return Err(self.error_at(files, "program.c", "the program has an `elf` already"));
+            }
+            (None, None) => {
+                return Err(self.error_at(&name, "program.elf", "neither `elf` nor `c`"));
+            }
         };
         Ok(Program {
             name: name.into_inner(),
             source,
-            line: Some(line),
+            line: Some(self.line(start)),
         })
+    }
+
+    fn elf(&self, elf: &Spanned<String>, features: Vec<String>) -> Result<Source, ManifestError> {
+        let text = elf.get_ref();
+        if text.contains('/') && features.is_empty() {
+            Ok(Source::File(self.folder.join(text)))
+        } else if is_name(text) {
+            let name = text.clone();
+            Ok(Source::Package(Package { name, features }))
+        } else if features.is_empty() {
+            let reason = "neither a package's name nor a path (which has a `/`)";
+            Err(self.error_at(elf, "program.elf", reason))
+        } else {
+            Err(self.error_at(elf, "program.elf", "only a package has features"))
+        }
+    }
+
+    fn c(&self, files: &Spanned<Vec<String>>) -> Result<Source, ManifestError> {
+        let paths: Vec<_> = files
+            .get_ref()
+            .iter()
+            .map(|file| self.folder.join(file))
+            .collect();
+        if paths.is_empty() {
+            return Err(self.error_at(files, "program.c", "no file to build it from"));
+        }
+        match paths.iter().find(|path| !path.is_file()) {
+            Some(missing) => {
+                let reason = format!("there is no file {}", missing.display());
+                Err(self.error_at(files, "program.c", &reason))
+            }
+            None => Ok(Source::C(paths)),
+        }
     }
 
     fn client(

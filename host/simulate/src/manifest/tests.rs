@@ -229,6 +229,56 @@ fn broken_programs_are_named_with_their_line() {
     assert_eq!((error.line, error.field), (3, "program.elf"));
 }
 
+/// Line, field and reason for a program with these fields, in lines 3 and on.
+fn program_refusal(fields: &str) -> (usize, &'static str, String) {
+    let error = read(&format!("[[program]]\nname = \"x\"\n{fields}\n")).unwrap_err();
+    (error.line, error.field, error.reason)
+}
+
+#[test]
+fn a_program_is_a_package_with_features_or_files_in_c() {
+    let client = "[[client]]\nname = \"x\"\nmemory_limit = \"1M\"\n";
+    let source = |fields: &str| {
+        let text = format!("[[program]]\nname = \"x\"\n{fields}\n{client}");
+        read(&text).unwrap().programs.remove(0).source
+    };
+    let package = Package {
+        name: "p".into(),
+        features: vec!["one".into(), "two".into()],
+    };
+    assert_eq!(
+        source("elf = \"p\"\nfeatures = [\"one\", \"two\"]"),
+        Source::Package(package)
+    );
+    let Source::C(files) = source("c = [\"blob\", \"good.trace\"]") else {
+        panic!("not in C")
+    };
+    assert!(files[0].ends_with("blob") && files[1].ends_with("good.trace"));
+
+    for (fields, line, field, reason) in [
+        ("", 2, "program.elf", "neither"),
+        ("elf = \"p\"\nc = [\"blob\"]", 4, "program.c", "already"),
+        ("c = []", 3, "program.c", "no file"),
+        ("c = [\"blob\", \"none.c\"]", 3, "program.c", "none.c"),
+        (
+            "c = [\"blob\"]\nfeatures = [\"one\"]",
+            3,
+            "program.c",
+            "features",
+        ),
+        (
+            "elf = \"./p\"\nfeatures = [\"one\"]",
+            3,
+            "program.elf",
+            "features",
+        ),
+    ] {
+        let (found_line, found_field, found_reason) = program_refusal(fields);
+        assert_eq!((found_line, found_field), (line, field), "{fields}");
+        assert!(found_reason.contains(reason), "{fields}: {found_reason}");
+    }
+}
+
 #[test]
 fn a_system_without_clients_is_refused() {
     let error = read(PROGRAM).unwrap_err();
