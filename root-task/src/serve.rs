@@ -12,6 +12,8 @@ use kmalloc_protocol::{LABEL, Reply, Response};
 use kmalloc_server::client::{Badge, Fault, FaultKind};
 use kmalloc_server::{Outcome, Quick, Server};
 use sel4::{MessageInfo, MessageInfoBuilder, RecvWithMRs, Word, cap};
+use sel4_extension::reply_recv_with_mrs;
+use sel4_extension::thread::reply_authority;
 
 /// What goes out.
 struct Answer {
@@ -62,35 +64,22 @@ impl<'a> Desk<'a> {
     pub fn serve(mut self) -> Server<Sel4> {
         let endpoint = self.endpoint;
         let reply = self.reply;
-        let authority = || sel4_extension::thread::reply_authority(reply);
+        let authority = || reply_authority(reply);
         let mut received = endpoint.recv_with_mrs(authority());
         loop {
             received = match self.quick(&received) {
                 Quick::Block(address) => {
                     let Short { words, length } = quick::encode_block(address);
-                    sel4_extension::reply_recv_with_mrs(
-                        endpoint,
-                        info(length),
-                        [words[0], words[1], 0, 0],
-                        authority(),
-                    )
+                    reply_recv_with_mrs(endpoint, info(length), [words[0], words[1]], authority())
                 }
                 Quick::Done => {
                     let Short { words, length } = quick::encode_done();
-                    sel4_extension::reply_recv_with_mrs(
-                        endpoint,
-                        info(length),
-                        [words[0], 0, 0, 0],
-                        authority(),
-                    )
+                    reply_recv_with_mrs(endpoint, info(length), [words[0]], authority())
                 }
                 other => match self.answer(other, &received) {
-                    Some(answer) => sel4_extension::reply_recv_with_mrs(
-                        endpoint,
-                        answer.info,
-                        answer.words,
-                        authority(),
-                    ),
+                    Some(answer) => {
+                        reply_recv_with_mrs(endpoint, answer.info, answer.words, authority())
+                    }
                     None if !self.names.is_working() && self.close() => return self.server,
                     None => endpoint.recv_with_mrs(authority()),
                 },
