@@ -22,6 +22,7 @@ mod memory;
 pub mod physical;
 mod region;
 mod resident;
+mod resize;
 mod run;
 pub mod segments;
 mod served;
