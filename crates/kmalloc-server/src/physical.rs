@@ -236,11 +236,6 @@ impl Physical {
         self.set_free(page.index()..page.index() + 1);
     }
 
-    /// A free frame to zero while idle.
-    pub fn next_dirty(&self) -> Option<Page> {
-        self.dirty.last().map(|page| Page(page as u32))
-    }
-
     // --- A whole chunk, for kernel objects.
 
     /// A chunk whose untyped has no children, or what to do first.
@@ -406,33 +401,11 @@ impl Physical {
         self.set_chunk_form(chunk, ChunkForm::Whole);
     }
 
-    /// The 32 chunks of a large page have been deleted, and its untyped has no children.
-    pub fn large_was_gathered(&mut self, large: Large) {
-        debug_assert!(self.is_large_gatherable(large));
-        for chunk in large.chunks() {
-            self.set_chunk_form(Chunk(chunk as u32), ChunkForm::InLarge);
-        }
-        self.set_large_form(large, LargeForm::Whole);
-    }
-
     /// A free frame has been zeroed.
     pub fn page_was_scrubbed(&mut self, page: Page) {
         if self.dirty.remove(page.index()) {
             self.ready.insert(page.index());
         }
-    }
-
-    /// A chunk whose 16 frames are all free.
-    pub fn next_gatherable_chunk(&self) -> Option<Chunk> {
-        self.gatherable.last().map(|chunk| Chunk(chunk as u32))
-    }
-
-    /// Whether all 32 chunks of a split large page are whole.
-    pub fn is_large_gatherable(&self, large: Large) -> bool {
-        self.large_form(large) == LargeForm::Split
-            && large
-                .chunks()
-                .all(|chunk| self.whole_chunks.contains(chunk))
     }
 
     /// How many large pages there are between base and end.

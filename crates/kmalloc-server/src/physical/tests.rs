@@ -161,12 +161,6 @@ fn chunks_of_objects_and_gathered_chunks() {
     physical.chunk_was_gathered(gathered);
     assert_eq!(physical.next_chunk(), Some(Step::Take(gathered)));
     physical.give_chunk(chunk);
-    while let Some(chunk) = physical.next_gatherable_chunk() {
-        physical.chunk_was_gathered(chunk);
-    }
-    assert!(physical.is_large_gatherable(Large(0)));
-    physical.large_was_gathered(Large(0));
-    assert_eq!(physical.next_large(), Some(Large(0)));
     assert_eq!(physical.free_pages(), LARGE_PAGES);
 }
 
