@@ -4,13 +4,14 @@
 use crate::cspace::Layout;
 use crate::thread;
 use crate::windows::{LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
+use crate::worker::Workers;
 use alloc::vec;
 use alloc::vec::Vec;
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_protocol::Cache;
 use kmalloc_server::kernel::{
-    ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadStart,
+    ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadStart, Worker,
 };
 use kmalloc_server::physical::Page;
 use kmalloc_server::segments::{LEDGER_ENTRIES, LEDGER_FRAMES};
@@ -33,6 +34,8 @@ pub struct Sel4 {
     ledger_frames: Vec<u8>,
     /// Has what gives threads time, on kernels that ask for it.
     pub(crate) bootinfo: BootInfoPtr,
+    /// The threads beside this one.
+    pub(crate) workers: Workers,
 }
 
 impl Sel4 {
@@ -43,6 +46,7 @@ impl Sel4 {
         endpoint: AbsoluteCPtr,
         segments: usize,
         bootinfo: BootInfoPtr,
+        workers: Workers,
     ) -> Sel4 {
         Sel4 {
             layout,
@@ -50,6 +54,7 @@ impl Sel4 {
             endpoint,
             ledger_frames: vec![0; segments],
             bootinfo,
+            workers,
         }
     }
 
@@ -354,5 +359,9 @@ impl Kernel for Sel4 {
 
     fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused> {
         thread::stop(self, client, count).map_err(refused)
+    }
+
+    fn wake(&mut self, worker: Worker) {
+        self.workers.wake(worker);
     }
 }

@@ -10,7 +10,7 @@ use crate::{ASID_POOL_SIZE, FakeKernel, LEDGER_ENTRIES, LEDGER_FRAMES, RETYPE_MA
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_server::kernel::{
     ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadIndex,
-    ThreadStart,
+    ThreadStart, Worker,
 };
 use kmalloc_server::physical::Page;
 
@@ -369,5 +369,9 @@ impl Kernel for FakeKernel {
             self.threads.remove(&(client, thread));
         }
         Ok(())
+    }
+
+    fn wake(&mut self, worker: Worker) {
+        self.woken.insert(worker);
     }
 }
