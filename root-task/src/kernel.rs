@@ -3,6 +3,7 @@
 
 use crate::cspace::Layout;
 use crate::thread;
+use crate::timer::Timer;
 use crate::windows::{LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -33,6 +34,8 @@ pub struct Sel4 {
     ledger_frames: Vec<u8>,
     /// Has what gives threads time, on kernels that ask for it.
     pub(crate) bootinfo: BootInfoPtr,
+    /// The alarm clock.
+    pub(crate) timer: Timer,
 }
 
 impl Sel4 {
@@ -43,6 +46,7 @@ impl Sel4 {
         endpoint: AbsoluteCPtr,
         segments: usize,
         bootinfo: BootInfoPtr,
+        timer: Timer,
     ) -> Sel4 {
         Sel4 {
             layout,
@@ -50,6 +54,7 @@ impl Sel4 {
             endpoint,
             ledger_frames: vec![0; segments],
             bootinfo,
+            timer,
         }
     }
 
@@ -117,14 +122,6 @@ impl Sel4 {
     /// A frame of 4 KiB.
     pub(crate) fn frame(&self, page: Page) -> cap::Granule {
         self.cptr(Slot::Page(page)).cast()
-    }
-
-    /// Signals a client's notification.
-    pub(crate) fn signal(&mut self, client: ClientIndex) {
-        let notification: cap::Notification = self
-            .cptr(Slot::Client(client, ClientObject::Notification))
-            .cast();
-        notification.signal();
     }
 
     /// Maps a frame into the scratch window while `work` runs over its bytes.
@@ -354,5 +351,24 @@ impl Kernel for Sel4 {
 
     fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused> {
         thread::stop(self, client, count).map_err(refused)
+    }
+
+    fn signal(&mut self, client: ClientIndex) {
+        let notification: cap::Notification = self
+            .cptr(Slot::Client(client, ClientObject::Notification))
+            .cast();
+        notification.signal();
+    }
+
+    fn now_us(&mut self) -> Result<u64, Refused> {
+        self.timer.now_us().map_err(refused)
+    }
+
+    fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused> {
+        self.timer.alarm_at(due_us).map_err(refused)
+    }
+
+    fn clear_alarm(&mut self) {
+        self.timer.clear();
     }
 }

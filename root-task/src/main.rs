@@ -12,11 +12,14 @@ mod boot_heap;
 mod console;
 mod cspace;
 mod elf;
+mod interrupts;
 mod kernel;
+mod ports;
 mod report;
 mod serve;
 mod system;
 mod thread;
+mod timer;
 mod untypeds;
 mod windows;
 
@@ -35,7 +38,7 @@ mod exit_code {
 #[root_task]
 fn main(bootinfo: &sel4::BootInfoPtr) -> ! {
     // Without a console there is nobody to tell.
-    let _ = boot::start_console(bootinfo);
+    let _ = ports::start_console(bootinfo);
     sel4_root_task::panicking::set_hook(&|info| {
         print_line!("# {info}");
         console::leave(exit_code::FAILED)

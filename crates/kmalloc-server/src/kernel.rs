@@ -220,4 +220,14 @@ pub trait Kernel {
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused>;
     /// Stops the first `count` threads of a client for good, and deletes the capability that its faults come by.
     fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused>;
+    /// Signals a client's notification.
+    fn signal(&mut self, client: ClientIndex);
+
+    /// Microseconds since boot.
+    fn now_us(&mut self) -> Result<u64, Refused>;
+    /// Has [`Server::alarm`](crate::Server::alarm) called once that time is there, in microseconds since boot; what was
+    /// set before is forgotten.
+    fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused>;
+    /// Forgets the alarm.
+    fn clear_alarm(&mut self);
 }
