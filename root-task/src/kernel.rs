@@ -3,6 +3,7 @@
 
 use crate::cspace::Layout;
 use crate::thread;
+use crate::timer::Timer;
 use crate::windows::{LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
 use crate::worker::Workers;
 use alloc::vec;
@@ -36,6 +37,8 @@ pub struct Sel4 {
     pub(crate) bootinfo: BootInfoPtr,
     /// The threads beside this one.
     pub(crate) workers: Workers,
+    /// The alarm clock.
+    pub(crate) timer: Timer,
 }
 
 impl Sel4 {
@@ -46,6 +49,7 @@ impl Sel4 {
         endpoint: AbsoluteCPtr,
         segments: usize,
         bootinfo: BootInfoPtr,
+        timer: Timer,
         workers: Workers,
     ) -> Sel4 {
         Sel4 {
@@ -54,6 +58,7 @@ impl Sel4 {
             endpoint,
             ledger_frames: vec![0; segments],
             bootinfo,
+            timer,
             workers,
         }
     }
@@ -122,14 +127,6 @@ impl Sel4 {
     /// A frame of 4 KiB.
     pub(crate) fn frame(&self, page: Page) -> cap::Granule {
         self.cptr(Slot::Page(page)).cast()
-    }
-
-    /// Signals a client's notification.
-    pub(crate) fn signal(&mut self, client: ClientIndex) {
-        let notification: cap::Notification = self
-            .cptr(Slot::Client(client, ClientObject::Notification))
-            .cast();
-        notification.signal();
     }
 
     /// Maps a frame into the scratch window while `work` runs over its bytes.
@@ -363,5 +360,24 @@ impl Kernel for Sel4 {
 
     fn wake(&mut self, worker: Worker) {
         self.workers.wake(worker);
+    }
+
+    fn signal(&mut self, client: ClientIndex) {
+        let notification: cap::Notification = self
+            .cptr(Slot::Client(client, ClientObject::Notification))
+            .cast();
+        notification.signal();
+    }
+
+    fn now_us(&mut self) -> Result<u64, Refused> {
+        self.timer.now_us().map_err(refused)
+    }
+
+    fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused> {
+        self.timer.alarm_at(due_us).map_err(refused)
+    }
+
+    fn clear_alarm(&mut self) {
+        self.timer.clear();
     }
 }

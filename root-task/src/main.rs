@@ -13,11 +13,14 @@ mod console;
 mod cspace;
 mod elf;
 mod handover;
+mod interrupts;
 mod kernel;
+mod ports;
 mod report;
 mod serve;
 mod system;
 mod thread;
+mod timer;
 mod untypeds;
 mod windows;
 mod worker;
@@ -37,7 +40,7 @@ mod exit_code {
 #[root_task]
 fn main(bootinfo: &sel4::BootInfoPtr) -> ! {
     // Without a console there is nobody to tell.
-    let _ = boot::start_console(bootinfo);
+    let _ = ports::start_console(bootinfo);
     sel4_root_task::panicking::set_hook(&|info| {
         print_line!("# {info}");
         console::leave(exit_code::FAILED)

@@ -5,12 +5,13 @@ use crate::boot::Booted;
 use crate::kernel::Sel4;
 use crate::report::{self, Lines};
 use crate::system::Names;
+use crate::timer;
 use kmalloc_protocol::message::{
     BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_short, quick,
 };
 use kmalloc_protocol::{LABEL, Reply, Response};
-use kmalloc_server::client::{Badge, Fault, FaultKind};
-use kmalloc_server::kernel::Worker;
+use kmalloc_server::client::{Badge, Fault, FaultKind, SIGNAL};
+use kmalloc_server::kernel::{Kernel, Worker};
 use kmalloc_server::{Outcome, Quick, Server};
 use sel4::{MessageInfo, MessageInfoBuilder, RecvWithMRs, Word, cap};
 use sel4_extension::reply_recv_with_mrs;
@@ -118,6 +119,11 @@ impl<'a> Desk<'a> {
         if quick == Quick::Refused {
             return Some(encode(&Err(self.server.refusal())));
         }
+        // Of a signal the badge is all there is: the kernel leaves what was in the other registers.
+        if received.badge & SIGNAL != 0 {
+            self.signalled(received.badge);
+            return None;
+        }
         if let Some(worker) = Badge::unpack(received.badge).worker() {
             return self.answer_worker(worker, received);
         }
@@ -157,6 +163,17 @@ impl<'a> Desk<'a> {
             info: info(1),
             words: [more.into(), 0, 0, 0],
         })
+    }
+
+    /// Signals, of which several may have become one.
+    #[cold]
+    #[inline(never)]
+    fn signalled(&mut self, badge: sel4::Word) {
+        if badge & timer::SIGNAL_BADGE == timer::SIGNAL_BADGE
+            && let Ok(Some(now_us)) = self.server.kernel_mut().timer.interrupt()
+        {
+            self.server.alarm(now_us);
+        }
     }
 
     /// Faults, and messages that do not fit the registers.

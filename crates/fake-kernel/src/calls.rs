@@ -374,4 +374,28 @@ impl Kernel for FakeKernel {
     fn wake(&mut self, worker: Worker) {
         self.woken.insert(worker);
     }
+
+    fn signal(&mut self, client: ClientIndex) {
+        let notification = Slot::Client(client, ClientObject::Notification);
+        assert!(
+            self.capability(notification).is_some(),
+            "{client:?} is signalled and has no notification"
+        );
+        self.signals.push(client);
+    }
+
+    fn now_us(&mut self) -> Result<u64, Refused> {
+        self.failures.step("now_us")?;
+        Ok(self.clock.now_us)
+    }
+
+    fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused> {
+        self.failures.step("set_alarm")?;
+        self.clock.alarm_us = Some(due_us);
+        Ok(())
+    }
+
+    fn clear_alarm(&mut self) {
+        self.clock.alarm_us = None;
+    }
 }

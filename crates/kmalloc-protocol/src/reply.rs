@@ -56,6 +56,12 @@ pub enum Reply {
     },
     /// The client's figures.
     Stats(Stats),
+    /// The time.
+    Time {
+        /// Microseconds since the server was booted.
+        #[serde(with = "after6")]
+        now_us: u64,
+    },
 }
 
 /// A client's figures. Bytes unless it says otherwise.

@@ -176,4 +176,11 @@ pub enum Request<'a> {
         #[serde(with = "le")]
         argument: u64,
     },
+    /// Signals the client's notification once, when this time has passed; an alarm set before is forgotten. Reply:
+    /// [`Time`](crate::Reply::Time).
+    SetAlarm {
+        /// Microseconds from now; 0 for no alarm.
+        #[serde(with = "after7")]
+        delay_us: u64,
+    },
 }

@@ -18,6 +18,9 @@ const SEGMENTS_BASE: usize = 16;
 /// No message has this badge.
 pub const NO_BADGE: u64 = u64::MAX;
 
+/// No alarm is set.
+pub const NO_ALARM: u64 = u64::MAX;
+
 const INDEX_BITS: u32 = 9;
 const GENERATION_BITS: u32 = 16;
 const FAULT_BIT: u32 = INDEX_BITS + GENERATION_BITS;
@@ -26,7 +29,12 @@ const FAULT_BIT: u32 = INDEX_BITS + GENERATION_BITS;
 const WORKERS_END: u16 = 1 << INDEX_BITS;
 
 const _: () = assert!(CLIENTS_MAX + Worker::ALL.len() <= 1 << INDEX_BITS);
-const _: () = assert!(FAULT_BIT < 28, "a badge has 28 bits on the oldest kernel");
+
+/// This bit is set in the badges of signals, and of no message of a client: they come by the notification that is bound to
+/// the server's thread. Several signals arrive as one, with the bits of all.
+pub const SIGNAL: u64 = 1 << (FAULT_BIT + 1);
+
+const _: () = assert!(SIGNAL < 1 << 28, "a badge has 28 bits on the oldest kernel");
 
 /// What a badge says: which client, which of its lives, and whether the kernel speaks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +210,8 @@ pub struct Client {
     pub thread_objects: u8,
     /// The priority of its threads, 0 to 255.
     pub priority: u8,
+    /// When its alarm is due, in microseconds since boot; [`NO_ALARM`] if none is set.
+    pub alarm_us: u64,
     /// Its counters.
     pub counters: Counters,
 }
@@ -228,6 +238,7 @@ impl Client {
         threads: 0,
         thread_objects: 0,
         priority: 0,
+        alarm_us: NO_ALARM,
         counters: Counters {
             calls: 0,
             failures: 0,

@@ -162,6 +162,7 @@ impl<K: Kernel> Server<K> {
                 stack,
                 argument,
             } => self.start_thread(client, entry, stack, argument),
+            Request::SetAlarm { delay_us } => self.set_alarm(client, delay_us),
             Request::Release { address } => self.release(client, address),
             Request::Print { text } => return Outcome::Print { client, text },
             Request::Exit { status } => return self.end(client, End::Exit { status }),

@@ -241,4 +241,14 @@ pub trait Kernel {
 
     /// Tells a worker that there is work for it. One that knows is not told again.
     fn wake(&mut self, worker: Worker);
+    /// Signals a client's notification.
+    fn signal(&mut self, client: ClientIndex);
+
+    /// Microseconds since boot.
+    fn now_us(&mut self) -> Result<u64, Refused>;
+    /// Has [`Server::alarm`](crate::Server::alarm) called once that time is there, in microseconds since boot; what was
+    /// set before is forgotten.
+    fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused>;
+    /// Forgets the alarm.
+    fn clear_alarm(&mut self);
 }

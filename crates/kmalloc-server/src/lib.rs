@@ -13,6 +13,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod alarm;
 pub mod bits;
 pub mod client;
 mod dispatch;

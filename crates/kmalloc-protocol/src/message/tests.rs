@@ -64,6 +64,7 @@ fn requests() -> Vec<Request<'static>> {
             stack: u64::MAX,
             argument: u64::MAX
         },
+        Request::SetAlarm { delay_us: u64::MAX },
     ]
 }
 

@@ -7,7 +7,7 @@ use kmalloc_protocol::message::{BYTES_MAX, bytes_of, decode_response, encode_lon
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Error, LABEL, Reply, Request, Response, Stats};
 use kmalloc_server::client::{Badge, End, Fault, Obituary};
-use kmalloc_server::kernel::{ClientIndex, Mapping, Table, Worker};
+use kmalloc_server::kernel::{ClientIndex, Kernel, Mapping, Table, Worker};
 use kmalloc_server::physical::{Large, LargeForm, Page};
 use kmalloc_server::spawn::{Load, Spawn};
 use kmalloc_server::{Books, Outcome, Server};
@@ -98,6 +98,11 @@ impl System {
         let client = self.server.spawn(spawn);
         scan(&self.server);
         client
+    }
+
+    /// Microseconds since boot.
+    pub fn now_us(&mut self) -> u64 {
+        self.server.kernel_mut().now_us().expect("a clock")
     }
 
     pub fn badge(&self, client: ClientIndex) -> u64 {
