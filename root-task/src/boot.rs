@@ -33,8 +33,6 @@ pub struct Booted {
     pub server: Server<Sel4>,
     /// The endpoint it receives on.
     pub endpoint: cap::Endpoint,
-    /// Endpoints between clients, by number.
-    pub links: Vec<AbsoluteCPtr>,
     /// The right to reply, on kernels where that is an object.
     pub reply: CPtr,
     /// The untypeds that the server hands out, whole as they were at boot.
@@ -126,6 +124,7 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
         to_mint,
         segment_count(pages),
         bootinfo,
+        links,
         timer,
         workers,
     );
@@ -140,7 +139,6 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
     Ok(Booted {
         server,
         endpoint,
-        links,
         reply,
         pieces,
         total_bytes,

@@ -2,17 +2,16 @@
 //! The IPC loop.
 
 use crate::boot::Booted;
+use crate::clients::Clients;
 use crate::kernel::Sel4;
-use crate::report::{self, Lines};
-use crate::system::Names;
 use crate::timer;
 use kmalloc_protocol::message::{
     BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_short, quick,
 };
-use kmalloc_protocol::{LABEL, Reply, Response};
+use kmalloc_protocol::{LABEL, Response};
 use kmalloc_server::client::{Badge, Fault, FaultKind, SIGNAL};
-use kmalloc_server::kernel::{Kernel, Worker};
-use kmalloc_server::{Outcome, Quick, Server};
+use kmalloc_server::kernel::Worker;
+use kmalloc_server::{Quick, Server};
 use sel4::{MessageInfo, MessageInfoBuilder, RecvWithMRs, Word, cap};
 use sel4_extension::reply_recv_with_mrs;
 use sel4_extension::thread::reply_authority;
@@ -37,13 +36,12 @@ pub struct Desk<'a> {
     server: Server<Sel4>,
     endpoint: cap::Endpoint,
     reply: sel4::CPtr,
-    names: Names<'a>,
-    lines: Lines,
+    clients: Clients<'a>,
 }
 
 impl<'a> Desk<'a> {
-    /// The server that boot built, with the clients of `names` alive.
-    pub fn new(booted: Booted, names: Names<'a>) -> Desk<'a> {
+    /// The server that boot built, with those of `clients` alive that start at boot.
+    pub fn new(booted: Booted, clients: Clients<'a>) -> Desk<'a> {
         let Booted {
             server,
             endpoint,
@@ -54,8 +52,7 @@ impl<'a> Desk<'a> {
             server,
             endpoint,
             reply,
-            names,
-            lines: Lines::default(),
+            clients,
         }
     }
 
@@ -82,7 +79,10 @@ impl<'a> Desk<'a> {
                     Some(answer) => {
                         reply_recv_with_mrs(endpoint, answer.info, answer.words, authority())
                     }
-                    None if self.is_over() => return self.server,
+                    None if self.clients.is_over(&mut self.server) => {
+                        self.clients.report_counts();
+                        return self.server;
+                    }
                     None => endpoint.recv_with_mrs(authority()),
                 },
             };
@@ -96,21 +96,6 @@ impl<'a> Desk<'a> {
             return Quick::Slow;
         }
         self.server.handle_quick(received.badge, &received.msg)
-    }
-
-    /// Whether nobody is left, and nothing of anybody.
-    fn is_over(&mut self) -> bool {
-        !self.names.is_working() && self.close() && !self.server.is_taking_back()
-    }
-
-    /// Tells the services that nobody is left to serve; true when they have ended too.
-    fn close(&mut self) -> bool {
-        let mut closed = true;
-        for client in self.names.services() {
-            closed = false;
-            self.server.kernel_mut().signal(client);
-        }
-        closed
     }
 
     /// What to answer to a message that was not served quickly; `None` where nobody waits.
@@ -135,7 +120,8 @@ impl<'a> Desk<'a> {
             let outcome = self
                 .server
                 .handle(received.badge, received.info.label(), caps, message);
-            return finish(&mut self.names, &mut self.lines, outcome);
+            let response = self.clients.finish(&mut self.server, outcome)?;
+            return Some(encode(&response));
         }
         self.answer_long(received, caps)
     }
@@ -150,11 +136,11 @@ impl<'a> Desk<'a> {
             panic!("the {worker:?} has faulted: {fault:?}");
         }
         let more = match worker {
-            Worker::Reclaimer => self.server.work(),
+            Worker::Reclaimer => self.clients.work(&mut self.server),
         };
         if !more {
             // It is not told when nothing will ever be left to do.
-            if self.is_over() {
+            if self.clients.is_over(&mut self.server) {
                 return None;
             }
             self.server.kernel_mut().workers.rests(worker);
@@ -173,6 +159,7 @@ impl<'a> Desk<'a> {
             && let Ok(Some(now_us)) = self.server.kernel_mut().timer.interrupt()
         {
             self.server.alarm(now_us);
+            self.clients.alarm(&mut self.server, now_us);
         }
     }
 
@@ -203,34 +190,9 @@ impl<'a> Desk<'a> {
                     .handle(received.badge, received.info.label(), caps, message)
             }
         };
-        finish(&mut self.names, &mut self.lines, outcome)
+        let response = self.clients.finish(&mut self.server, outcome)?;
+        Some(encode(&response))
     }
-}
-
-/// Prints what is to be printed; what to answer.
-#[cold]
-#[inline(never)]
-fn finish(names: &mut Names<'_>, lines: &mut Lines, outcome: Outcome<'_>) -> Option<Answer> {
-    let response = match outcome {
-        Outcome::Respond(response) => response,
-        Outcome::Print { client, text } => {
-            lines.print(client, names.name(client), text);
-            Ok(Reply::Done)
-        }
-        Outcome::Ended { client, obituary } => {
-            lines.close();
-            let name = names.end(client);
-            report::client(
-                name.name,
-                name.program,
-                report::outcome_of(obituary.end),
-                &obituary,
-            );
-            return None;
-        }
-        Outcome::Ignore => return None,
-    };
-    Some(encode(&response))
 }
 
 #[inline(never)]

@@ -4,7 +4,7 @@ extern crate std;
 use std::vec::Vec;
 
 use super::*;
-use crate::{Expectation, FaultKind, Texts, encode};
+use crate::{Expectation, FaultKind, OnFailure, Report, Settings, Texts, encode};
 
 fn programs() -> [Program<'static>; 2] {
     [
@@ -36,6 +36,12 @@ fn clients() -> [Client<'static>; 2] {
             serves: None,
             calls: None,
             expect: Expectation::Exit(0),
+            on_failure: OnFailure::Leave,
+            restarts_max: 0,
+            starts: Texts::default(),
+            kills: Texts::default(),
+            children_max: 0,
+            report: Report::Each,
             data: b"",
         },
         Client {
@@ -49,13 +55,19 @@ fn clients() -> [Client<'static>; 2] {
             serves: None,
             calls: None,
             expect: fault,
+            on_failure: OnFailure::Leave,
+            restarts_max: 0,
+            starts: Texts::default(),
+            kills: Texts::default(),
+            children_max: 0,
+            report: Report::Each,
             data: &[7; 1000],
         },
     ]
 }
 
 fn archive() -> Vec<u8> {
-    encode(&programs(), &clients()).unwrap()
+    encode(Settings::default(), &programs(), &clients()).unwrap()
 }
 
 #[test]
@@ -91,7 +103,7 @@ fn arguments_keep_spaces_and_empty_texts() {
 
 #[test]
 fn an_empty_system_is_one() {
-    let archive = encode(&[], &[]).unwrap();
+    let archive = encode(Settings::default(), &[], &[]).unwrap();
     assert_eq!(System::decode(&archive).unwrap().clients().count(), 0);
 }
 
@@ -151,6 +163,7 @@ fn counts_out_of_range_are_refused() {
             version: VERSION,
             programs,
             clients,
+            settings: Settings::default(),
         };
         let archive = postcard::to_extend(&header, Vec::new()).unwrap();
         assert_eq!(System::decode(&archive).unwrap_err(), Error::TooMany);
@@ -162,7 +175,7 @@ fn bad_records_are_refused_by_index() {
     let refusal = |change: &dyn Fn(&mut [Program<'_>; 2], &mut [Client<'_>; 2])| {
         let (mut programs, mut clients) = (programs(), clients());
         change(&mut programs, &mut clients);
-        encode(&programs, &clients).unwrap_err()
+        encode(Settings::default(), &programs, &clients).unwrap_err()
     };
     assert_eq!(
         refusal(&|programs, _| programs[1].name = "hello"),

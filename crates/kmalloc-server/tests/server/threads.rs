@@ -192,13 +192,14 @@ fn all_threads_end_with_the_client_however_it_ends() {
                     let answer = system.answer(client, Request::Exit { status });
                     assert!(matches!(answer, Answer::Ended(_)), "{answer:?}");
                 }
-                End::Killed => drop(system.kill(client)),
+                End::Killed | End::NotStarted(_) => drop(system.kill(client)),
                 End::Fault(fault) => {
                     let answer = system.fault(fault_badge, fault);
                     assert!(matches!(answer, Answer::Ended(_)), "{answer:?}");
                 }
             }
             assert_eq!(system.server.kernel().fallible_calls(), calls);
+            system.settle();
             scan(&system.server);
             assert_eq!(system.books().free, free);
         }
