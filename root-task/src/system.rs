@@ -10,7 +10,7 @@ use kmalloc_manifest::{Client, System};
 use kmalloc_protocol::Error;
 use kmalloc_server::Server;
 use kmalloc_server::client::CLIENTS_MAX;
-use kmalloc_server::kernel::ClientIndex;
+use kmalloc_server::kernel::{Budget, ClientIndex};
 use kmalloc_server::spawn::{DATA_ADDRESS, IPC_BUFFER_ADDRESS, Spawn};
 use sel4_task::{DataRange, StartPage};
 
@@ -90,6 +90,10 @@ pub fn start(
         data: client.data,
         stack_pages: STACK_PAGES,
         priority: client.priority,
+        budget: client.budget.map(|budget| Budget {
+            budget_us: budget.budget_us,
+            period_us: budget.period_us,
+        }),
         memory_limit: client.memory_limit_bytes,
     };
     server.spawn(&spawn).map_err(StartError::Server)

@@ -10,7 +10,7 @@ mod tests;
 
 pub(crate) const MAGIC: [u8; 4] = *b"KMSY";
 /// Goes up with every change of a record.
-pub(crate) const VERSION: u16 = 2;
+pub(crate) const VERSION: u16 = 3;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Header {
@@ -161,6 +161,9 @@ fn check_clients(mut clients: Clients<'_>, program_count: u32) -> Result<&[u8], 
         }
         if !(1..=PRIORITY_MAX).contains(&client.priority) {
             return Err(Error::ClientPriority(index));
+        }
+        if client.budget.is_some_and(|budget| !budget.is_possible()) {
+            return Err(Error::ClientBudget(index));
         }
     }
     Ok(clients.records)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the server keeps of a client.
 
-use crate::kernel::ClientIndex;
+use crate::kernel::{Budget, ClientIndex};
 use crate::segments::SEGMENT_PAGES;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_bucket::size_class::CLASS_COUNT;
@@ -183,6 +183,8 @@ pub struct Client {
     pub thread_objects: u8,
     /// The priority of its threads, 0 to 255.
     pub priority: u8,
+    /// The time of each of its threads, where that is limited.
+    pub budget: Option<Budget>,
     /// Its counters.
     pub counters: Counters,
 }
@@ -209,6 +211,7 @@ impl Client {
         threads: 0,
         thread_objects: 0,
         priority: 0,
+        budget: None,
         counters: Counters {
             calls: 0,
             failures: 0,

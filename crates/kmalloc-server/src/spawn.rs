@@ -3,7 +3,9 @@
 
 use crate::Server;
 use crate::client::{Badge, Client, Life, NO_BADGE};
-use crate::kernel::{ClientIndex, ClientObject, Kernel, Mapping, Object, Slot, Table, ThreadIndex};
+use crate::kernel::{
+    Budget, ClientIndex, ClientObject, Kernel, Mapping, Object, Slot, Table, ThreadIndex,
+};
 use crate::memory::Role;
 use crate::physical::{PAGE_BITS, Page};
 use crate::threads::Registers;
@@ -51,6 +53,8 @@ pub struct Spawn<'a> {
     pub stack_pages: usize,
     /// 0 to 255.
     pub priority: u8,
+    /// The time of each of its threads; `None`: they take turns with the others of its priority.
+    pub budget: Option<Budget>,
     /// Bytes that the client may have, all costs included.
     pub memory_limit: u64,
 }
@@ -86,6 +90,7 @@ impl<K: Kernel> Server<K> {
             generation,
             limit_pages,
             priority: spawn.priority,
+            budget: spawn.budget,
             ..Client::VACANT
         };
         match self.build(client, spawn) {
