@@ -4,13 +4,14 @@
 use crate::boot::Booted;
 use crate::clients::Clients;
 use crate::kernel::Sel4;
+use crate::thread;
 use crate::timer;
 use kmalloc_protocol::message::{
     BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_short, quick,
 };
 use kmalloc_protocol::{LABEL, Response};
 use kmalloc_server::client::{Badge, Fault, FaultKind, SIGNAL};
-use kmalloc_server::kernel::Worker;
+use kmalloc_server::kernel::{ClientIndex, Worker};
 use kmalloc_server::{Quick, Server};
 use sel4::{MessageInfo, MessageInfoBuilder, RecvWithMRs, Word, cap};
 use sel4_extension::reply_recv_with_mrs;
@@ -167,6 +168,7 @@ impl<'a> Desk<'a> {
     #[cold]
     #[inline(never)]
     fn answer_long(&mut self, received: &RecvWithMRs, caps: bool) -> Option<Answer> {
+        let badge = Badge::unpack(received.badge);
         let mut bytes = [0; BYTES_MAX];
         let length = (received.info.length() * 8).min(BYTES_MAX);
         let fault = sel4::with_ipc_buffer_mut(|buffer| {
@@ -179,11 +181,16 @@ impl<'a> Desk<'a> {
                     .get(..BYTES_MAX)
                     .unwrap_or(&[0; BYTES_MAX]),
             );
-            let is_fault = Badge::unpack(received.badge).fault;
-            is_fault.then(|| sel4_extension::fault(buffer, &received.info))
+            badge
+                .fault
+                .then(|| sel4_extension::fault(buffer, &received.info))
         });
         let outcome = match fault {
-            Some(fault) => self.server.fault(received.badge, describe(fault.as_ref())),
+            Some(fault) => {
+                let kernel = self.server.kernel_mut();
+                let fault = describe(kernel, badge.client, fault.as_ref());
+                self.server.fault(received.badge, fault)
+            }
             None => {
                 let message = bytes.get(..length).unwrap_or(&bytes);
                 self.server
@@ -220,7 +227,14 @@ fn encode(response: &Response) -> Answer {
 }
 
 /// A fault in the server's words. What a client forged is not believed, only reported.
-fn describe(fault: Option<&sel4::Fault>) -> Fault {
+fn describe(kernel: &Sel4, client: ClientIndex, fault: Option<&sel4::Fault>) -> Fault {
+    if let Some(timeout) = fault.and_then(sel4_extension::timeout) {
+        return Fault {
+            kind: FaultKind::Timeout,
+            address: timeout.consumed,
+            instruction: thread::instruction(kernel, client, timeout.data),
+        };
+    }
     let (kind, address, instruction) = match fault {
         Some(sel4::Fault::VmFault(fault)) => (
             FaultKind::Vm,

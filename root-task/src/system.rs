@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_manifest::{Client, System};
 use kmalloc_protocol::Error;
+use kmalloc_server::kernel::Budget;
 use kmalloc_server::spawn::{DATA_ADDRESS, IPC_BUFFER_ADDRESS, Spawn};
 use sel4_task::{DataRange, StartPage};
 
@@ -158,6 +159,10 @@ impl Entry<'_> {
             data: self.client.data,
             stack_pages: STACK_PAGES,
             priority: self.client.priority,
+            budget: self.client.budget.map(|budget| Budget {
+                budget_us: budget.budget_us,
+                period_us: budget.period_us,
+            }),
             memory_limit: self.client.memory_limit_bytes,
             children_max: self.client.children_max,
         })

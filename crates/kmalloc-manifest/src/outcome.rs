@@ -18,7 +18,8 @@ pub enum FaultKind {
     UserException,
     /// It touched an address that isn't mapped, or not for that (`vm`).
     VirtualMemory,
-    /// It used up its time (`timeout`; only kernels with scheduling contexts).
+    /// It used up its time (`timeout`; only kernels with scheduling contexts). In place of an address there are the
+    /// microseconds that its thread ran.
     Timeout,
     /// A message on its fault endpoint that no kernel sends (`unknown`): it forged one.
     Unknown,

@@ -30,6 +30,8 @@ pub struct Client<'a> {
     pub arguments: Texts<'a>,
     /// Priority of its thread, 1 to [`PRIORITY_MAX`](crate::PRIORITY_MAX).
     pub priority: u8,
+    /// How much time each of its threads has; `None`: it takes turns with the others of its priority.
+    pub budget: Option<Budget>,
     /// Most bytes of memory that may be charged to it at any time.
     pub memory_limit_bytes: u64,
     /// Whether the root task starts it after boot; if not, only another client can.
@@ -78,6 +80,22 @@ pub enum Report {
     Each,
     /// One record at the end of the system, with their numbers.
     Count,
+}
+
+/// Time for a thread, on kernels with scheduling contexts; others pay no attention to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Microseconds that it may run in each period.
+    pub budget_us: u32,
+    /// Microseconds of a period.
+    pub period_us: u32,
+}
+
+impl Budget {
+    /// Whether a thread could run: there is some time, and no more than all.
+    pub fn is_possible(&self) -> bool {
+        (1..=self.period_us).contains(&self.budget_us)
+    }
 }
 
 /// A list of texts, each ended by a NUL byte as C programs want them; no text contains one.

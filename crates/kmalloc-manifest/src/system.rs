@@ -175,6 +175,9 @@ fn check_clients(mut clients: Clients<'_>, program_count: u32) -> Result<&[u8], 
         if !(1..=PRIORITY_MAX).contains(&client.priority) {
             return Err(Error::ClientPriority(index));
         }
+        if client.budget.is_some_and(|budget| !budget.is_possible()) {
+            return Err(Error::ClientBudget(index));
+        }
     }
     Ok(clients.records)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the server keeps of a client.
 
-use crate::kernel::{ClientIndex, Worker};
+use crate::kernel::{Budget, ClientIndex, Worker};
 use crate::notices::Notices;
 use crate::segments::SEGMENT_PAGES;
 use crate::spawn::Build;
@@ -243,6 +243,8 @@ pub struct Client {
     pub priority: u8,
     /// When its alarm is due, in microseconds since boot; [`NO_ALARM`] if none is set.
     pub alarm_us: u64,
+    /// The time of each of its threads, where that is limited.
+    pub budget: Option<Budget>,
     /// Its counters.
     pub counters: Counters,
     /// The number of its birth; no two clients ever have the same.
@@ -301,6 +303,7 @@ impl Client {
         thread_objects: 0,
         priority: 0,
         alarm_us: NO_ALARM,
+        budget: None,
         counters: Counters {
             calls: 0,
             failures: 0,

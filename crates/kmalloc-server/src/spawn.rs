@@ -5,7 +5,9 @@
 use crate::Server;
 use crate::client::{Badge, Client, End, Family, Life};
 use crate::dispatch::Outcome;
-use crate::kernel::{ClientIndex, ClientObject, Kernel, Mapping, Object, Slot, Table, ThreadIndex};
+use crate::kernel::{
+    Budget, ClientIndex, ClientObject, Kernel, Mapping, Object, Slot, Table, ThreadIndex,
+};
 use crate::memory::{Role, bytes};
 use crate::physical::{PAGE_BITS, Page};
 use crate::threads::Registers;
@@ -50,6 +52,8 @@ pub struct Spawn<'a> {
     pub stack_pages: usize,
     /// 0 to 255.
     pub priority: u8,
+    /// The time of each of its threads; `None`: they take turns with the others of its priority.
+    pub budget: Option<Budget>,
     /// Bytes that the client may have, all costs included.
     pub memory_limit: u64,
     /// How many children it may have at once, the dead ones that were not reaped included.
@@ -156,6 +160,7 @@ impl<K: Kernel> Server<K> {
                 children_max: spawn.children_max,
                 ..Family::default()
             },
+            budget: spawn.budget,
             ..Client::VACANT
         };
         if let Err(error) = self.make_start_page(client, spawn.start_page) {

@@ -54,6 +54,7 @@ pub fn archive(manifest: &Manifest, elfs: &[Vec<u8>]) -> Result<Vec<u8>> {
                 program: u32::try_from(client.program)?,
                 arguments: Texts::new(arguments).context("arguments")?,
                 priority: client.priority,
+                budget: client.budget,
                 memory_limit_bytes: client.memory_limit.0,
                 start: client.start,
                 service: client.service,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! `simulate run`.
 use anstyle::{AnsiColor, Style};
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::Status;
 use crate::cli::RunArguments;
@@ -41,6 +41,14 @@ pub fn run(project: &Project, arguments: &RunArguments) -> Result<Status> {
         }
     };
     let mut bench = Bench::new(project, console, &arguments.machine)?;
+    if let Some(reason) = bench.unfit(&manifest) {
+        bail!(
+            "{} can't run on seL4 {} {}: {reason}",
+            manifest.file,
+            bench.kernel.version,
+            bench.kernel.config.variant()
+        );
+    }
     bench.build(&[&manifest])?;
     let prepared = bench.prepare(&manifest, arguments.gdb)?;
     if is_interrupted() {

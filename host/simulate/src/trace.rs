@@ -70,6 +70,7 @@ pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
         program: 0,
         arguments: vec![stem.to_string(), way.into()],
         priority: PRIORITY_DEFAULT,
+        budget: None,
         memory_limit: limit,
         start: true,
         service: false,
@@ -102,6 +103,7 @@ pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
     Ok(Manifest {
         name: stem.into_owned(),
         file: file.display().to_string(),
+        kernel: None,
         run,
         programs: vec![program],
         clients: vec![client],

@@ -44,6 +44,7 @@ fn expectation_text_round_trips() {
         "fault",
         "fault:vm",
         "fault:vm:0x1000",
+        "fault:timeout",
         "killed",
         "not-started:7",
         "alive",

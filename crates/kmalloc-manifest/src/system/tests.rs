@@ -4,7 +4,7 @@ extern crate std;
 use std::vec::Vec;
 
 use super::*;
-use crate::{Expectation, FaultKind, OnFailure, Report, Settings, Texts, encode};
+use crate::{Budget, Expectation, FaultKind, OnFailure, Report, Settings, Texts, encode};
 
 fn programs() -> [Program<'static>; 2] {
     [
@@ -19,6 +19,13 @@ fn programs() -> [Program<'static>; 2] {
     ]
 }
 
+fn budget(budget_us: u32, period_us: u32) -> Budget {
+    Budget {
+        budget_us,
+        period_us,
+    }
+}
+
 fn clients() -> [Client<'static>; 2] {
     let fault = Expectation::Fault {
         kind: Some(FaultKind::VirtualMemory),
@@ -30,6 +37,7 @@ fn clients() -> [Client<'static>; 2] {
             program: 0,
             arguments: Texts::new("one\0two words\0\0").unwrap(),
             priority: 100,
+            budget: None,
             memory_limit_bytes: 1 << 20,
             start: true,
             service: false,
@@ -49,6 +57,7 @@ fn clients() -> [Client<'static>; 2] {
             program: 1,
             arguments: Texts::default(),
             priority: 1,
+            budget: Some(budget(2_000, 5_000)),
             memory_limit_bytes: u64::MAX,
             start: false,
             service: true,
@@ -209,6 +218,24 @@ fn bad_records_are_refused_by_index() {
         refusal(&|_, clients| clients[0].priority = 255),
         Error::ClientPriority(0)
     );
+}
+
+#[test]
+fn budgets_are_of_some_time_and_of_no_more_than_the_period() {
+    let encoded = |budget_us, period_us| {
+        let mut clients = clients();
+        clients[1].budget = Some(budget(budget_us, period_us));
+        encode(Settings::default(), &programs(), &clients)
+    };
+    for (budget_us, period_us) in [(1, 1), (1, u32::MAX), (u32::MAX, u32::MAX)] {
+        assert!(encoded(budget_us, period_us).is_ok());
+    }
+    for (budget_us, period_us) in [(0, 1), (0, 0), (2, 1), (u32::MAX, 0)] {
+        assert_eq!(
+            encoded(budget_us, period_us).unwrap_err(),
+            Error::ClientBudget(1)
+        );
+    }
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub fn program(memory_limit: u64) -> Spawn<'static> {
         data: b"data of the manifest",
         stack_pages: 4,
         priority: 100,
+        budget: None,
         memory_limit,
         children_max: CHILDREN_MAX,
     }

@@ -5,19 +5,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use kmalloc_manifest::{
-    CHILDREN_DEFAULT, CLIENTS_MAX, Expectation, NAME_BYTES_MAX, OnFailure, PRIORITY_DEFAULT,
-    PRIORITY_MAX, PROGRAMS_MAX, RESTARTS_DEFAULT, Report, is_name,
+    Budget, CHILDREN_DEFAULT, CLIENTS_MAX, Expectation, NAME_BYTES_MAX, OnFailure,
+    PRIORITY_DEFAULT, PRIORITY_MAX, PROGRAMS_MAX, RESTARTS_DEFAULT, Report, is_name,
 };
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
-use super::{Client, Manifest, ManifestError, Package, Program, RunSettings, Source};
+use super::{Client, KernelKind, Manifest, ManifestError, Package, Program, RunSettings, Source};
 use crate::size::{NotASize, Size};
 use crate::trace;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
+    kernel: Option<KernelKind>,
     #[serde(default)]
     run: RunTable,
     #[serde(default)]
@@ -31,6 +32,8 @@ struct Document {
 struct RunTable {
     memory: Option<Spanned<Value>>,
     timeout: Option<Spanned<i64>>,
+    #[serde(default)]
+    timer: bool,
     refused: Option<String>,
     stopped_by: Option<String>,
     pressure_mark: Option<Spanned<Value>>,
@@ -54,6 +57,8 @@ struct ClientTable {
     #[serde(default)]
     arguments: Vec<Spanned<String>>,
     priority: Option<Spanned<i64>>,
+    budget_us: Option<Spanned<i64>>,
+    period_us: Option<Spanned<i64>>,
     memory_limit: Spanned<Value>,
     expect: Option<Spanned<String>>,
     #[serde(default = "yes")]
@@ -127,6 +132,7 @@ impl Reader<'_> {
         Ok(Manifest {
             name,
             file: self.file.clone(),
+            kernel: document.kernel,
             run: self.run(document.run)?,
             programs,
             clients,
@@ -147,6 +153,7 @@ impl Reader<'_> {
         Ok(RunSettings {
             memory,
             timeout: timeout.transpose()?,
+            timer: table.timer,
             refused: table.refused,
             stopped_by: table.stopped_by,
             pressure_mark: table
@@ -224,6 +231,7 @@ impl Reader<'_> {
         before: &[Client],
     ) -> Result<Client, ManifestError> {
         let data = self.data(&table)?;
+        let budget = self.budget(&table)?;
         let name = self.name(table.name, "client.name")?;
         if before.iter().any(|client| client.name == *name.get_ref()) {
             let reason = format!("there are two clients `{}`", name.get_ref());
@@ -287,6 +295,7 @@ impl Reader<'_> {
             report: self.report(&table.report)?,
             arguments: names(table.arguments),
             priority: priority.transpose()?.unwrap_or(PRIORITY_DEFAULT),
+            budget,
             memory_limit,
             start: table.start,
             service: table.service,
@@ -378,6 +387,35 @@ impl Reader<'_> {
         count
             .map(Some)
             .map_err(|_| self.error_at(value, field, &format!("0 to {}", u16::MAX)))
+    }
+
+    fn budget(&self, table: &ClientTable) -> Result<Option<Budget>, ManifestError> {
+        let (budget, period) = match (&table.budget_us, &table.period_us) {
+            (None, None) => return Ok(None),
+            (Some(budget), Some(period)) => (budget, period),
+            (Some(budget), None) => {
+                let reason = "a budget is for a period: `period_us` is missing";
+                return Err(self.error_at(budget, "client.budget_us", reason));
+            }
+            (None, Some(period)) => {
+                let reason = "`budget_us` is missing: how much of each period it may run";
+                return Err(self.error_at(period, "client.period_us", reason));
+            }
+        };
+        let time = |value: &Spanned<i64>, field| match u32::try_from(*value.get_ref()) {
+            Ok(microseconds) if microseconds > 0 => Ok(microseconds),
+            _ => Err(self.error_at(value, field, &format!("1 to {} microseconds", u32::MAX))),
+        };
+        let times = Budget {
+            budget_us: time(budget, "client.budget_us")?,
+            period_us: time(period, "client.period_us")?,
+        };
+        if !times.is_possible() {
+            let (budget_us, period_us) = (times.budget_us, times.period_us);
+            let reason = format!("{budget_us} microseconds do not fit in a period of {period_us}");
+            return Err(self.error_at(budget, "client.budget_us", &reason));
+        }
+        Ok(Some(times))
     }
 
     fn data(&self, table: &ClientTable) -> Result<Vec<u8>, ManifestError> {

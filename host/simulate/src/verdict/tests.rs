@@ -16,6 +16,7 @@ fn client(name: &str, expect: &str) -> Client {
         program: 0,
         arguments: Vec::new(),
         priority: 100,
+        budget: None,
         memory_limit: Size(4096),
         start: true,
         service: false,
@@ -46,6 +47,7 @@ fn manifest(clients: Vec<Client>) -> Manifest {
     Manifest {
         name: "system".into(),
         file: "system.toml".into(),
+        kernel: None,
         run: RunSettings::default(),
         programs,
         clients,
