@@ -5,6 +5,7 @@ use crate::boot::Booted;
 use crate::kernel::Sel4;
 use crate::report::{self, Lines};
 use crate::system::Names;
+use crate::worker::cleaner::{self, Report};
 use kmalloc_protocol::message::{
     BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_short, quick,
 };
@@ -143,20 +144,45 @@ impl<'a> Desk<'a> {
                 sel4::with_ipc_buffer(|buffer| sel4_extension::fault(buffer, &received.info));
             panic!("the {worker:?} has faulted: {fault:?}");
         }
-        let more = match worker {
-            Worker::Reclaimer => self.server.work(),
-        };
+        match worker {
+            Worker::Reclaimer => self.reclaim(),
+            Worker::Cleaner => Some(self.clean(Report::from_word(received.msg[0]))),
+        }
+    }
+
+    /// A slice of what no request waits for, and whether there is more.
+    fn reclaim(&mut self) -> Option<Answer> {
+        let more = self.server.work();
         if !more {
             // It is not told when nothing will ever be left to do.
             if self.is_over() {
                 return None;
             }
-            self.server.kernel_mut().workers.rests(worker);
+            self.server.kernel_mut().workers.rests(Worker::Reclaimer);
         }
         Some(Answer {
             info: info(1),
             words: [more.into(), 0, 0, 0],
         })
+    }
+
+    /// The cleaner's next order. After a refusal it rests until something else becomes dirty.
+    fn clean(&mut self, report: Report) -> Answer {
+        if report != Report::Rested {
+            self.server.cleaned(report == Report::Clean);
+        }
+        let cleaning = match report {
+            Report::Refused => None,
+            _ => self.server.next_cleaning(),
+        };
+        if cleaning.is_none() {
+            self.server.kernel_mut().workers.rests(Worker::Cleaner);
+        }
+        let [what, slot, mask] = cleaner::order(self.server.kernel(), cleaning);
+        Answer {
+            info: info(cleaner::ORDER_WORDS),
+            words: [what, slot, mask, 0],
+        }
     }
 
     /// Faults, and messages that do not fit the registers.

@@ -5,9 +5,11 @@
 //! badge that no client has. They share nothing with the server but the capabilities and addresses in their
 //! [`Equipment`], which nobody writes after boot, and they allocate nothing.
 
+pub mod cleaner;
 mod reclaimer;
 
 use crate::boot::{BootError, Maker};
+use crate::cspace::Layout;
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use kmalloc_bucket::size_class::PAGE_SIZE;
@@ -23,6 +25,8 @@ use sel4_extension::thread::{
 
 /// Bytes of a worker's stack.
 const STACK_BYTES: usize = 4 * PAGE_SIZE;
+/// The cleaner runs while nobody else can, but for clients of priority 0.
+const CLEANER_PRIORITY: Word = 1;
 /// Microseconds that a worker may run in a turn, on kernels with scheduling contexts: as long as clients.
 const TIME_SLICE: sel4::Time = 10_000;
 
@@ -54,6 +58,9 @@ pub struct Equipment {
     /// What it waits on.
     notification: cap::Notification,
     ipc_buffer: *mut IpcBuffer,
+    /// The top CNode, without a guard, and where in it everything is.
+    top: cap::CNode,
+    layout: Layout,
 }
 
 impl Equipment {
@@ -88,10 +95,13 @@ pub struct Workers {
 impl Workers {
     /// Makes the workers. They run as soon as the root task gives up its first priority.
     pub fn start(maker: &mut Maker<'_>, bootinfo: &BootInfoPtr) -> Result<Workers, BootError> {
-        let [reclaimer] = Worker::ALL;
-        let priority = kmalloc_manifest::PRIORITY_DEFAULT.into();
+        let [reclaimer, cleaner] = Worker::ALL;
+        let clients = kmalloc_manifest::PRIORITY_DEFAULT.into();
         Ok(Workers {
-            handles: [start(maker, bootinfo, reclaimer, priority, reclaimer::run)?],
+            handles: [
+                start(maker, bootinfo, reclaimer, clients, reclaimer::run)?,
+                start(maker, bootinfo, cleaner, CLEANER_PRIORITY, cleaner::run)?,
+            ],
         })
     }
 
@@ -162,6 +172,8 @@ fn start(
         endpoint: endpoint.cast(),
         notification,
         ipc_buffer: buffer.cast(),
+        top: maker.top,
+        layout: *maker.layout,
     }));
     let mut context = UserContext::default();
     *context.pc_mut() = run as usize as Word;

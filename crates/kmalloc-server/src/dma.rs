@@ -124,7 +124,7 @@ impl<K: Kernel> Server<K> {
                 largest: below,
             };
         }
-        let free = bytes(self.physical.free_pages());
+        let free = bytes(self.physical.usable_pages());
         if free < requested {
             return Error::OutOfMemory { free, requested };
         }

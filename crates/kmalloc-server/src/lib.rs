@@ -14,6 +14,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod bits;
+mod cleaning;
 pub mod client;
 mod dispatch;
 mod dma;
@@ -97,8 +98,9 @@ pub const fn segment_count(pages: usize) -> usize {
 /// Bytes of all tables of a server for `page_capacity` pages, a little more than needed.
 pub const fn table_bytes(page_capacity: usize) -> usize {
     let chunks = page_capacity / 16 + 1;
-    let bit_sets = (3 * page_capacity + 2 * chunks) / 8;
-    let pages = page_capacity * size_of::<PageInfo>() + chunks * 3;
+    let larges = page_capacity / 512 + 1;
+    let bit_sets = (3 * page_capacity + 3 * chunks + 3 * larges) / 8;
+    let pages = page_capacity * size_of::<PageInfo>() + chunks * 2 + larges * 3;
     let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 8);
     let clients = CLIENTS_MAX * size_of::<Client>();
     // Summary levels of the sets, alignment, and what the caller keeps a client.

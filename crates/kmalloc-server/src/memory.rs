@@ -74,6 +74,7 @@ impl<K: Kernel> Server<K> {
             Step::GatherChunk(chunk) => {
                 self.kernel.revoke(Slot::Chunk(chunk))?;
                 self.physical.chunk_was_gathered(chunk);
+                self.wake_cleaner();
             }
             Step::Scrub(page) => {
                 self.kernel.scrub(page)?;
@@ -168,6 +169,7 @@ impl<K: Kernel> Server<K> {
             self.physical.give_clean_page(page);
         } else {
             self.physical.give_page(page);
+            self.wake_cleaner();
         }
     }
 
@@ -301,6 +303,7 @@ impl<K: Kernel> Server<K> {
         let pages = large.pages();
         self.delist(Page(pages.start as u32), pages.len());
         self.physical.give_large(large);
+        self.wake_cleaner();
         Ok(())
     }
 }

@@ -78,11 +78,11 @@ impl<K: Kernel> Server<K> {
         Ok(number)
     }
 
-    /// Whether `pages` pages more are within the client's quota and free.
+    /// Whether `pages` pages more are within the client's quota and can be had.
     pub(crate) fn check_supply(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
         self.check_quota(client, pages)?;
-        if pages > self.physical.free_pages() {
-            let free = bytes(self.physical.free_pages());
+        if pages > self.physical.usable_pages() {
+            let free = bytes(self.physical.usable_pages());
             let requested = bytes(pages);
             return Err(Error::OutOfMemory { free, requested });
         }

@@ -4,6 +4,7 @@
 //! After every request the whole state is scanned ([`scan`]): what the kernel model maps, what the books of physical
 //! memory say, and what each client is charged must be one and the same.
 
+mod cleaning;
 mod death;
 mod dma;
 mod exhaustion;
