@@ -359,4 +359,8 @@ impl Kernel for Sel4 {
     fn wake(&mut self, worker: Worker) {
         self.workers.wake(worker);
     }
+
+    fn hurry_cleaner(&mut self, hurried: bool) {
+        self.workers.hurry_cleaner(hurried);
+    }
 }

@@ -25,7 +25,9 @@ use sel4_extension::thread::{
 
 /// Bytes of a worker's stack.
 const STACK_BYTES: usize = 4 * PAGE_SIZE;
-/// The cleaner runs while nobody else can, but for clients of priority 0.
+/// The priority of the server, and of clients that choose none.
+const CLIENTS_PRIORITY: Word = kmalloc_manifest::PRIORITY_DEFAULT as Word;
+/// The least that a client can have: the cleaner runs while nobody else has anything to do.
 const CLEANER_PRIORITY: Word = 1;
 /// Microseconds that a worker may run in a turn, on kernels with scheduling contexts: as long as clients.
 const TIME_SLICE: sel4::Time = 10_000;
@@ -96,10 +98,9 @@ impl Workers {
     /// Makes the workers. They run as soon as the root task gives up its first priority.
     pub fn start(maker: &mut Maker<'_>, bootinfo: &BootInfoPtr) -> Result<Workers, BootError> {
         let [reclaimer, cleaner] = Worker::ALL;
-        let clients = kmalloc_manifest::PRIORITY_DEFAULT.into();
         Ok(Workers {
             handles: [
-                start(maker, bootinfo, reclaimer, clients, reclaimer::run)?,
+                start(maker, bootinfo, reclaimer, CLIENTS_PRIORITY, reclaimer::run)?,
                 start(maker, bootinfo, cleaner, CLEANER_PRIORITY, cleaner::run)?,
             ],
         })
@@ -116,6 +117,19 @@ impl Workers {
     /// A worker is told that there is nothing to do, and waits.
     pub fn rests(&mut self, worker: Worker) {
         self.handles[worker.index()].waits = true;
+    }
+
+    /// Lets the cleaner take turns with the clients, or run only while none of them can.
+    pub fn hurry_cleaner(&mut self, hurried: bool) {
+        let priority = if hurried {
+            CLIENTS_PRIORITY
+        } else {
+            CLEANER_PRIORITY
+        };
+        let authority = sel4::init_thread::slot::TCB.cap();
+        let tcb = self.handles[Worker::Cleaner.index()].tcb;
+        // The kernel knows no reason to refuse; if it does, the cleaner goes on as before.
+        let _ = tcb.tcb_set_priority(authority, priority);
     }
 
     /// Stops them for good.

@@ -375,4 +375,8 @@ impl Kernel for FakeKernel {
     fn wake(&mut self, worker: Worker) {
         self.woken.insert(worker);
     }
+
+    fn hurry_cleaner(&mut self, hurried: bool) {
+        self.hurried = hurried;
+    }
 }

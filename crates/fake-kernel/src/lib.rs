@@ -59,6 +59,7 @@ pub struct FakeKernel {
     ledgers: BTreeMap<u32, Ledger>,
     threads: BTreeMap<(ClientIndex, ThreadIndex), ThreadStart>,
     woken: BTreeSet<Worker>,
+    hurried: bool,
     /// The most bytes that one call has zeroed since the test last asked.
     zeroed_max: u64,
     failures: FailurePlan,
@@ -120,6 +121,11 @@ impl FakeKernel {
     /// Whether a worker has been told of work since it was last asked; it waits again.
     pub fn take_wake(&mut self, worker: Worker) -> bool {
         self.woken.remove(&worker)
+    }
+
+    /// Whether the cleaner has been told to hurry.
+    pub fn is_cleaner_hurried(&self) -> bool {
+        self.hurried
     }
 
     /// The most bytes that one call has zeroed since this was last asked.

@@ -245,4 +245,6 @@ pub trait Kernel {
 
     /// Tells a worker that there is work for it. One that knows is not told again.
     fn wake(&mut self, worker: Worker);
+    /// Gives the cleaner as much of the processor as a client has, or only what nobody else wants.
+    fn hurry_cleaner(&mut self, hurried: bool);
 }

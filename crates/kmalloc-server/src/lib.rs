@@ -55,6 +55,8 @@ pub struct Server<K> {
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
+    /// Whether the cleaner has been told to hurry.
+    hurried: bool,
     /// Why the last quick request was refused: out of the way of those that are not.
     refusal: Error,
 }
@@ -122,6 +124,7 @@ impl<K: Kernel> Server<K> {
             physical,
             mcs,
             total_pages,
+            hurried: false,
             refusal: Error::NotPermitted,
         }
     }

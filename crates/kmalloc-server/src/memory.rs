@@ -152,12 +152,7 @@ impl<K: Kernel> Server<K> {
                     return Ok(page);
                 }
                 Some(step) => self.carry_out(step)?,
-                None => {
-                    return Err(Error::OutOfMemory {
-                        free: 0,
-                        requested: bytes(1),
-                    });
-                }
+                None => return Err(self.out_of_memory(1)),
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::Server;
 use crate::kernel::{ClientIndex, Kernel, Mapping, Slot};
-use crate::memory::{Role, bytes};
+use crate::memory::Role;
 use crate::physical::{Large, Page};
 use crate::segments::{SEGMENT_PAGES, address_of, page_number};
 use core::ops::Range;
@@ -82,9 +82,7 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn check_supply(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
         self.check_quota(client, pages)?;
         if pages > self.physical.usable_pages() {
-            let free = bytes(self.physical.usable_pages());
-            let requested = bytes(pages);
-            return Err(Error::OutOfMemory { free, requested });
+            return Err(self.out_of_memory(pages));
         }
         Ok(())
     }

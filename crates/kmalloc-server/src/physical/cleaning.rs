@@ -68,6 +68,11 @@ impl Physical {
         self.cleaning
     }
 
+    /// Whether there are few clean large pages and some to clean.
+    pub fn is_short_of_larges(&self) -> bool {
+        self.whole_larges.len() < LARGES_WANTED && !self.dirty_larges.is_empty()
+    }
+
     /// Sets the next thing to clean apart, so that nobody takes it; `None` where nothing is worth it, or something is
     /// being cleaned already.
     pub fn begin_cleaning(&mut self) -> Option<Cleaning> {

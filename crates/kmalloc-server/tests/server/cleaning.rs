@@ -200,3 +200,25 @@ fn the_cleaner_is_told_once_and_told_again_when_it_waits() {
     system.kill(client);
     assert!(system.server.kernel_mut().take_wake(Worker::Cleaner));
 }
+
+#[test]
+fn the_cleaner_hurries_when_dirty_large_pages_are_why_memory_is_refused() {
+    let mut system = used(LARGE, true);
+    let hurried = |system: &System| system.server.kernel().is_cleaner_hurried();
+    let client = system.spawn(UNLIMITED);
+    assert!(!hurried(&system));
+    assert!(system.grant_large(client, 4 * LARGE).is_err());
+    assert!(hurried(&system));
+    // Until there are a few, and no longer.
+    let mut jobs = 0;
+    while hurried(&system) {
+        assert!(matches!(system.clean_next(), Some(Ok(_))));
+        jobs += 1;
+    }
+    assert!((4..=6).contains(&jobs), "{jobs} jobs");
+    assert!(system.grant_large(client, 4 * LARGE).is_ok());
+    // Where nothing is dirty, hurry is of no use.
+    system.clean();
+    while system.kmalloc(client, PAGE).is_ok() {}
+    assert!(!hurried(&system));
+}
