@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! From what the kernel gives to a server that can serve.
 
-use crate::console;
 use crate::cspace::{LEAF_BITS, LEAF_SLOTS, Layout};
 use crate::handover;
+use crate::interrupts::Handler;
 use crate::kernel::Sel4;
+use crate::ports;
+use crate::timer::{self, Timer};
 use crate::untypeds::{Piece, TakeError, Untypeds};
 use crate::windows::*;
 use crate::worker::Workers;
@@ -15,7 +17,6 @@ use sel4::{
     AbsoluteCPtr, BootInfoPtr, CNodeCapData, CPtr, CapRights, ObjectBlueprint, ObjectBlueprintX64,
     ObjectBlueprintX86, VmAttributes, cap,
 };
-use sel4_extension::IOPort;
 
 /// log2 of the bytes of a frame.
 pub const FRAME_BITS: usize = PAGE_BITS as usize;
@@ -32,8 +33,6 @@ pub struct Booted {
     pub server: Server<Sel4>,
     /// The endpoint it receives on.
     pub endpoint: cap::Endpoint,
-    /// Endpoints between clients, by number.
-    pub links: Vec<AbsoluteCPtr>,
     /// The right to reply, on kernels where that is an object.
     pub reply: CPtr,
     /// The untypeds that the server hands out, whole as they were at boot.
@@ -67,22 +66,8 @@ impl From<sel4::Error> for BootError {
     }
 }
 
-/// Gets the console going, before anything can fail.
-pub fn start_console(bootinfo: &BootInfoPtr) -> sel4::Result<()> {
-    let control = sel4::init_thread::slot::IO_PORT_CONTROL.cap();
-    let cnode = sel4::init_thread::slot::CNODE.cap();
-    let empty = bootinfo.empty().range();
-    let issue = |index: usize, first_port, last_port| {
-        let slot = CPtr::from_bits((empty.start + index) as sel4::CPtrBits);
-        control.ioport_control_issue(first_port, last_port, &cnode.absolute_cptr(slot))?;
-        Ok::<_, sel4::Error>(IOPort::from_cptr(slot))
-    };
-    console::set_ports(issue(0, 0x3f8, 0x3ff)?, issue(1, 0xf4, 0xf7)?);
-    Ok(())
-}
-
-/// Slots of the kernel's CNode that [`start_console`] takes.
-const CONSOLE_SLOTS: usize = 2;
+/// The interrupt of the timer among those of user programs.
+const TIMER_VECTOR: sel4::Word = 0;
 
 /// Builds the server.
 pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
@@ -103,7 +88,8 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
         .map(|piece| (piece.address, piece.address + (1 << piece.size_bits)))
         .collect();
     let empty = bootinfo.empty().range();
-    let mut untypeds = Untypeds::new(pieces, empty.start + CONSOLE_SLOTS..empty.end);
+    let timer_ports = ports::issue(bootinfo, ports::TIMER, timer::PORTS)?;
+    let mut untypeds = Untypeds::new(pieces, empty.start + ports::SLOTS..empty.end);
 
     let top = make_cspace(&mut untypeds, &layout, |leaf| {
         match layout.first_page_of_leaf(leaf) {
@@ -126,6 +112,7 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
     let reply = maker.make_reply()?;
     let links = maker.make_links()?;
     let workers = Workers::start(&mut maker, bootinfo)?;
+    let timer = Timer::new(timer_ports, maker.make_handler(TIMER_VECTOR)?);
     maker.map_windows(table_bytes(pages), segment_count(pages))?;
 
     // SAFETY: it is the kernel's own, and stays mapped.
@@ -137,6 +124,8 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
         to_mint,
         segment_count(pages),
         bootinfo,
+        links,
+        timer,
         workers,
     );
     let mut physical = Physical::new(base, end);
@@ -150,7 +139,6 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
     Ok(Booted {
         server,
         endpoint,
-        links,
         reply,
         pieces,
         total_bytes,
@@ -296,6 +284,19 @@ impl Maker<'_> {
         Ok((first..first + count)
             .map(|number| self.path(number))
             .collect())
+    }
+
+    /// A notification, and slots, for an interrupt of the server's own.
+    fn make_handler(&mut self, vector: sel4::Word) -> Result<Handler, BootError> {
+        let notification = self.make(ObjectBlueprint::Notification, 1)?;
+        let slots = self.slots.start;
+        self.slots.start += 2;
+        Ok(Handler {
+            interrupt: self.path(slots),
+            signal: self.path(slots + 1),
+            notification: self.path(notification),
+            vector,
+        })
     }
 
     fn make_reply(&mut self) -> Result<CPtr, BootError> {

@@ -36,6 +36,8 @@ impl FakeKernel {
             zeroed_max: 0,
             failures: FailurePlan::default(),
             refusals: Vec::new(),
+            clock: Default::default(),
+            signals: Vec::new(),
         };
         for &(address, size_bits) in ram {
             assert!(size_bits >= 12 && address.is_multiple_of(1 << size_bits));

@@ -159,6 +159,16 @@ pub struct Refused {
     pub code: u32,
 }
 
+/// Time for a thread, on kernels with scheduling contexts; on others it says nothing. Not 0, and no more than the
+/// period. A thread with less than its period faults when it has run for its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Microseconds that it may run in each period.
+    pub budget_us: u32,
+    /// Microseconds of a period.
+    pub period_us: u32,
+}
+
 /// How a client's thread starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThreadStart {
@@ -180,6 +190,8 @@ pub struct ThreadStart {
     pub argument: usize,
     /// 0 to 255.
     pub priority: u8,
+    /// Its time; `None`: it takes turns with the others of its priority.
+    pub budget: Option<Budget>,
     /// The badge of its requests.
     pub badge: u64,
     /// The badge of its faults.
@@ -247,4 +259,14 @@ pub trait Kernel {
     fn wake(&mut self, worker: Worker);
     /// Gives the cleaner as much of the processor as a client has, or only what nobody else wants.
     fn hurry_cleaner(&mut self, hurried: bool);
+    /// Signals a client's notification.
+    fn signal(&mut self, client: ClientIndex);
+
+    /// Microseconds since boot.
+    fn now_us(&mut self) -> Result<u64, Refused>;
+    /// Has [`Server::alarm`](crate::Server::alarm) called once that time is there, in microseconds since boot; what was
+    /// set before is forgotten.
+    fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused>;
+    /// Forgets the alarm.
+    fn clear_alarm(&mut self);
 }

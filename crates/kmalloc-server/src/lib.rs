@@ -13,14 +13,18 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod alarm;
 pub mod bits;
 mod cleaning;
 pub mod client;
 mod dispatch;
 mod dma;
 pub mod kernel;
+mod lives;
 mod memory;
+mod notices;
 pub mod physical;
+mod reclaim;
 mod region;
 mod resident;
 mod resize;
@@ -30,9 +34,7 @@ mod served;
 pub mod spawn;
 mod tables;
 mod threads;
-mod work;
 
-use crate::bits::BitSet;
 use crate::physical::{PAGE_BITS, Physical};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -40,8 +42,10 @@ use client::{CLIENTS_MAX, Client};
 pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
+pub use lives::Work;
 use memory::PageInfo;
 use segments::Segments;
+pub use spawn::Built;
 
 /// The memory server.
 #[derive(Debug)]
@@ -50,13 +54,17 @@ pub struct Server<K> {
     physical: Physical,
     segments: Segments,
     clients: Vec<Client>,
-    /// Clients that have ended and still have something, by their places.
-    ending: BitSet,
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
     /// Whether the cleaner has been told to hurry.
     hurried: bool,
+    /// Clients that were ever begun.
+    births: u64,
+    /// Clients that are to be built, or taken back.
+    queue: lives::Queue,
+    /// What clients are to be told.
+    board: notices::Board,
     /// Why the last quick request was refused: out of the way of those that are not.
     refusal: Error,
 }
@@ -84,6 +92,9 @@ impl From<Refused> for Error {
         Error::Refused { code: refused.code }
     }
 }
+
+/// Memory is short when less than one part in so many is free, unless the manifest says otherwise.
+const PRESSURE_SHARE: usize = 16;
 
 /// Segments for a machine with this many pages: address space is plenty, ledgers for it are not.
 pub const fn segment_count(pages: usize) -> usize {
@@ -119,12 +130,14 @@ impl<K: Kernel> Server<K> {
             kernel,
             segments: Segments::new(segment_count(total_pages)),
             clients: vec![Client::VACANT; CLIENTS_MAX],
-            ending: BitSet::new(CLIENTS_MAX),
             pages: vec![PageInfo::FREE; capacity],
             physical,
             mcs,
             total_pages,
             hurried: false,
+            births: 0,
+            queue: lives::Queue::default(),
+            board: notices::Board::new(total_pages / PRESSURE_SHARE),
             refusal: Error::NotPermitted,
         }
     }

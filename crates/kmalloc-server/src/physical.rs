@@ -96,6 +96,8 @@ pub struct Physical {
     large_available: Vec<u16>,
     /// What is being cleaned: free, not available, and in none of the sets above.
     cleaning: Option<Cleaning>,
+    /// Pages that somebody would take at once.
+    wanted_pages: usize,
 }
 
 impl Physical {
@@ -123,6 +125,7 @@ impl Physical {
             large_forms: vec![LargeForm::Absent; larges],
             large_available: vec![0; larges],
             cleaning: None,
+            wanted_pages: 0,
         }
     }
 
