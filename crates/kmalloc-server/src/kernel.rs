@@ -257,6 +257,8 @@ pub trait Kernel {
 
     /// Tells a worker that there is work for it. One that knows is not told again.
     fn wake(&mut self, worker: Worker);
+    /// Gives the cleaner as much of the processor as a client has, or only what nobody else wants.
+    fn hurry_cleaner(&mut self, hurried: bool);
     /// Signals a client's notification.
     fn signal(&mut self, client: ClientIndex);
 
@@ -267,6 +269,4 @@ pub trait Kernel {
     fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused>;
     /// Forgets the alarm.
     fn clear_alarm(&mut self);
-    /// Gives the cleaner as much of the processor as a client has, or only what nobody else wants.
-    fn hurry_cleaner(&mut self, hurried: bool);
 }

@@ -68,8 +68,7 @@ fn scan_pages(kernel: &FakeKernel, physical: &Physical) -> Free {
     for page in (0..physical.page_capacity() as u32).map(Page) {
         let expected = match kernel.capability(Slot::Page(page)).map(|page| &page.kind) {
             Some(Kind::Frame { usage, .. }) => {
-                let is_free = physical.is_free(page);
-                if *usage == FrameUse::Unmapped && !is_free {
+                if *usage == FrameUse::Unmapped && !physical.is_free(page) {
                     free.held += 1;
                 } else if *usage == FrameUse::Unmapped {
                     free.frames += usize::from(!is_being_cleaned(physical, page));

@@ -70,6 +70,8 @@ pub struct System {
     pub server: Server<FakeKernel>,
     /// Requests between two scans; 1 scans after each.
     pub scan_every: u64,
+    /// The most bytes that one kernel call zeroed in the last request.
+    pub last_zeroed: u64,
     /// Whether all work is done as soon as there is any; else by [`System::work`] and [`System::settle`] alone.
     pub settles: bool,
     /// Who may kill whom, besides their own children.
@@ -77,8 +79,6 @@ pub struct System {
     /// Clients that work ended or that could not be built, and clients that are gone, in that order.
     pub ended: Vec<(ClientIndex, Obituary)>,
     pub gone: Vec<ClientIndex>,
-    /// The most bytes that one kernel call zeroed in the last request.
-    pub last_zeroed: u64,
     requests: u64,
 }
 
@@ -102,11 +102,11 @@ impl System {
         System {
             server: Server::new(kernel, physical, mcs),
             scan_every: 1,
+            last_zeroed: 0,
             settles: true,
             killers: Vec::new(),
             ended: Vec::new(),
             gone: Vec::new(),
-            last_zeroed: 0,
             requests: 0,
         }
     }
