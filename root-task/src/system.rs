@@ -91,8 +91,8 @@ pub fn start(
         stack_pages: STACK_PAGES,
         priority: client.priority,
         budget: client.budget.map(|budget| Budget {
-            budget_us: budget.budget_us,
-            period_us: budget.period_us,
+            budget_us: budget.budget_us.into(),
+            period_us: budget.period_us.into(),
         }),
         memory_limit: client.memory_limit_bytes,
     };
