@@ -5,7 +5,7 @@ use crate::kernel::{CLIENT_CNODE_BITS, Sel4};
 use kmalloc_server::kernel::{
     Budget, ClientIndex, ClientObject, Slot, THREADS_MAX, ThreadIndex, ThreadStart,
 };
-use sel4::{AbsoluteCPtr, CNodeCapData, CPtr, CapRights, CapRightsBuilder, UserContext, cap};
+use sel4::{CNodeCapData, CPtr, CapRights, CapRightsBuilder, UserContext, cap};
 use sel4_extension::thread::{FaultEndpoint, TcbExtension, Thread, configure_sched_context};
 use sel4_task::slot;
 
@@ -88,31 +88,16 @@ fn give_capabilities(kernel: &Sel4, start: &ThreadStart) -> sel4::Result<()> {
         let reply = kernel.path(Slot::Client(start.client, ClientObject::Reply));
         place(slot::REPLY).mint(&reply, CapRights::all(), 0)?;
     }
+    if let Some(endpoint) = kernel.connection.serves {
+        place(slot::SERVES).copy(&endpoint, CapRights::read_only())?;
+    }
+    if let Some(endpoint) = kernel.connection.calls {
+        place(slot::CALLS).copy(&endpoint, rights())?;
+    }
     // A start that was refused further on may have left it.
     let fault = kernel.path(Slot::Client(start.client, ClientObject::FaultEndpoint));
     fault.delete()?;
     fault.mint(&kernel.endpoint, rights(), start.fault_badge)
-}
-
-/// Gives a client the endpoints between clients that its manifest entry names.
-pub fn connect(
-    kernel: &Sel4,
-    client: ClientIndex,
-    serves: Option<&AbsoluteCPtr>,
-    calls: Option<&AbsoluteCPtr>,
-) -> sel4::Result<()> {
-    let cnode: cap::CNode = kernel
-        .cptr(Slot::Client(client, ClientObject::CNode))
-        .cast();
-    let place = |slot| cnode.absolute_cptr_from_bits_with_depth(slot, CLIENT_CNODE_BITS);
-    if let Some(endpoint) = serves {
-        place(slot::SERVES).copy(endpoint, CapRights::read_only())?;
-    }
-    if let Some(endpoint) = calls {
-        let rights = CapRightsBuilder::none().write(true).grant(true).build();
-        place(slot::CALLS).copy(endpoint, rights)?;
-    }
-    Ok(())
 }
 
 /// Stops the first `count` threads of a client and deletes the capability that their faults came by.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kmalloc_manifest::{Budget, Expectation};
+use kmalloc_manifest::{Budget, Expectation, OnFailure, Report};
 use serde::Deserialize;
 
 use crate::kernel::config::Config;
@@ -48,6 +48,10 @@ pub struct RunSettings {
     pub memory: Option<Size>,
     /// When the run is given up.
     pub timeout: Option<Duration>,
+    /// Free memory below which clients that watch for it are told; `None` leaves it to the server.
+    pub pressure_mark: Option<Size>,
+    /// The client whose failure has to stop the system.
+    pub stopped_by: Option<String>,
     /// Whether it needs a timer, which MCS kernels have none of while QEMU counts instructions.
     pub timer: bool,
     /// The server has to refuse the system at boot, with a log line that contains this.
@@ -136,6 +140,20 @@ pub struct Client {
     pub calls: Option<String>,
     /// How it should end.
     pub expect: Expectation,
+    /// What happens when it fails.
+    pub on_failure: OnFailure,
+    /// How often it is started again at the most.
+    pub restarts_max: u16,
+    /// How often it should have ended; `None` leaves it open.
+    pub lives: Option<u64>,
+    /// Names of clients that it may start.
+    pub starts: Vec<String>,
+    /// Names of clients that it may end, besides its children.
+    pub kills: Vec<String>,
+    /// How many children it may have at once.
+    pub children_max: u16,
+    /// Whether each of its ends is reported, or only how many there were.
+    pub report: Report,
     /// Whether it is a test that prints TAP; one that prints no plan has then failed.
     pub tap: bool,
     /// Bytes of blocks that it should still hold at its end; `None` leaves it open.

@@ -115,7 +115,17 @@ fn print(step: &Step, line: &str, record: &Record, width: usize, style_of: &dyn 
         Record::Other(_) | Record::Unknown(_) | Record::Malformed(_) => {
             anstream::println!("{DIM}{line}{DIM:#}");
         }
-        Record::Boot(_) | Record::Ended(_) | Record::Books(_) | Record::End(_) => {}
+        Record::Stopped(by) => {
+            anstream::println!(
+                "{DIM}{:>width$} |{DIM:#} the failure of {by} stops the system",
+                "#"
+            );
+        }
+        Record::Boot(_)
+        | Record::Ended(_)
+        | Record::Counted(_)
+        | Record::Books(_)
+        | Record::End(_) => {}
     });
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use kmalloc_manifest::{Expectation, PRIORITY_DEFAULT};
+use kmalloc_manifest::{Expectation, OnFailure, PRIORITY_DEFAULT, Report};
 use kmalloc_trace::{Summary, Trace, TraceError};
 
 use crate::cli::TraceHeap;
@@ -76,6 +76,13 @@ pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
         service: false,
         serves: None,
         calls: None,
+        on_failure: OnFailure::Leave,
+        restarts_max: 0,
+        lives: None,
+        starts: Vec::new(),
+        kills: Vec::new(),
+        children_max: 0,
+        report: Report::Each,
         expect: Expectation::Exit(0),
         tap: false,
         expect_held: Some(0),

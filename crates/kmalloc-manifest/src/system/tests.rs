@@ -4,7 +4,7 @@ extern crate std;
 use std::vec::Vec;
 
 use super::*;
-use crate::{Budget, Expectation, FaultKind, Texts, encode};
+use crate::{Budget, Expectation, FaultKind, OnFailure, Report, Settings, Texts, encode};
 
 fn programs() -> [Program<'static>; 2] {
     [
@@ -44,6 +44,12 @@ fn clients() -> [Client<'static>; 2] {
             serves: None,
             calls: None,
             expect: Expectation::Exit(0),
+            on_failure: OnFailure::Leave,
+            restarts_max: 0,
+            starts: Texts::default(),
+            kills: Texts::default(),
+            children_max: 0,
+            report: Report::Each,
             data: b"",
         },
         Client {
@@ -58,13 +64,19 @@ fn clients() -> [Client<'static>; 2] {
             serves: None,
             calls: None,
             expect: fault,
+            on_failure: OnFailure::Leave,
+            restarts_max: 0,
+            starts: Texts::default(),
+            kills: Texts::default(),
+            children_max: 0,
+            report: Report::Each,
             data: &[7; 1000],
         },
     ]
 }
 
 fn archive() -> Vec<u8> {
-    encode(&programs(), &clients()).unwrap()
+    encode(Settings::default(), &programs(), &clients()).unwrap()
 }
 
 #[test]
@@ -100,7 +112,7 @@ fn arguments_keep_spaces_and_empty_texts() {
 
 #[test]
 fn an_empty_system_is_one() {
-    let archive = encode(&[], &[]).unwrap();
+    let archive = encode(Settings::default(), &[], &[]).unwrap();
     assert_eq!(System::decode(&archive).unwrap().clients().count(), 0);
 }
 
@@ -160,6 +172,7 @@ fn counts_out_of_range_are_refused() {
             version: VERSION,
             programs,
             clients,
+            settings: Settings::default(),
         };
         let archive = postcard::to_extend(&header, Vec::new()).unwrap();
         assert_eq!(System::decode(&archive).unwrap_err(), Error::TooMany);
@@ -171,7 +184,7 @@ fn bad_records_are_refused_by_index() {
     let refusal = |change: &dyn Fn(&mut [Program<'_>; 2], &mut [Client<'_>; 2])| {
         let (mut programs, mut clients) = (programs(), clients());
         change(&mut programs, &mut clients);
-        encode(&programs, &clients).unwrap_err()
+        encode(Settings::default(), &programs, &clients).unwrap_err()
     };
     assert_eq!(
         refusal(&|programs, _| programs[1].name = "hello"),
@@ -212,7 +225,7 @@ fn budgets_are_of_some_time_and_of_no_more_than_the_period() {
     let encoded = |budget_us, period_us| {
         let mut clients = clients();
         clients[1].budget = Some(budget(budget_us, period_us));
-        encode(&programs(), &clients)
+        encode(Settings::default(), &programs(), &clients)
     };
     for (budget_us, period_us) in [(1, 1), (1, u32::MAX), (u32::MAX, u32::MAX)] {
         assert!(encoded(budget_us, period_us).is_ok());

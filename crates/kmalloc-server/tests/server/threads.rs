@@ -4,7 +4,6 @@
 use crate::scan::scan;
 use crate::system::{Answer, PAGE, RAM, System, UNLIMITED, program};
 use kmalloc_protocol::{Error, Reply, Request};
-use kmalloc_server::Outcome;
 use kmalloc_server::client::{Badge, End, Fault, FaultKind};
 use kmalloc_server::kernel::{Budget, ClientObject, Kernel, Slot, THREADS_MAX, ThreadIndex};
 use kmalloc_server::spawn::Spawn;
@@ -219,13 +218,14 @@ fn all_threads_end_with_the_client_however_it_ends() {
                     let answer = system.answer(client, Request::Exit { status });
                     assert!(matches!(answer, Answer::Ended(_)), "{answer:?}");
                 }
-                End::Killed => drop(system.kill(client)),
+                End::Killed | End::NotStarted(_) => drop(system.kill(client)),
                 End::Fault(fault) => {
-                    let outcome = system.server.fault(fault_badge, fault);
-                    assert!(matches!(outcome, Outcome::Ended { .. }), "{outcome:?}");
+                    let answer = system.fault(fault_badge, fault);
+                    assert!(matches!(answer, Answer::Ended(_)), "{answer:?}");
                 }
             }
             assert_eq!(system.server.kernel().fallible_calls(), calls);
+            system.settle();
             scan(&system.server);
             assert_eq!(system.books().free, free);
         }

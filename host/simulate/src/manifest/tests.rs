@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-use kmalloc_manifest::{Budget, FaultKind, PRIORITY_DEFAULT};
+use kmalloc_manifest::{Budget, FaultKind, OnFailure, PRIORITY_DEFAULT, Report};
 
 use super::*;
 
@@ -52,6 +52,13 @@ fn a_client_takes_the_defaults() {
             service: false,
             serves: None,
             calls: None,
+            on_failure: OnFailure::Leave,
+            restarts_max: 0,
+            lives: None,
+            starts: Vec::new(),
+            kills: Vec::new(),
+            children_max: 0,
+            report: Report::Each,
             expect: Expectation::Exit(0),
             tap: false,
             expect_held: None,
@@ -79,6 +86,8 @@ fn every_field_is_read() {
     assert_eq!(
         manifest.run,
         RunSettings {
+            stopped_by: None,
+            pressure_mark: None,
             memory: Some(Size(64 << 20)),
             timeout,
             timer: true,

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
+use kmalloc_manifest::{OnFailure, Report};
+
 use super::*;
 use crate::manifest::{Program, RunSettings, Source};
 use crate::serial;
@@ -20,6 +22,13 @@ fn client(name: &str, expect: &str) -> Client {
         service: false,
         serves: None,
         calls: None,
+        on_failure: OnFailure::Leave,
+        restarts_max: 0,
+        lives: None,
+        starts: Vec::new(),
+        kills: Vec::new(),
+        children_max: 0,
+        report: Report::Each,
         expect: expect.parse().unwrap(),
         tap: false,
         expect_held: None,
