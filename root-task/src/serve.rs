@@ -120,7 +120,7 @@ impl<'a> Desk<'a> {
             let outcome = self
                 .server
                 .handle(received.badge, received.info.label(), caps, message);
-            return finish(&mut self.names, &mut self.lines, outcome);
+            return self.finish(outcome);
         }
         self.answer_long(received, caps)
     }
@@ -152,34 +152,38 @@ impl<'a> Desk<'a> {
                     .handle(received.badge, received.info.label(), caps, message)
             }
         };
-        finish(&mut self.names, &mut self.lines, outcome)
+        self.finish(outcome)
     }
-}
 
-/// Prints what is to be printed; what to answer.
-#[cold]
-#[inline(never)]
-fn finish(names: &mut Names<'_>, lines: &mut Lines, outcome: Outcome<'_>) -> Option<Answer> {
-    let response = match outcome {
-        Outcome::Respond(response) => response,
-        Outcome::Print { client, text } => {
-            lines.print(client, names.name(client), text);
-            Ok(Reply::Done)
-        }
-        Outcome::Ended { client, obituary } => {
-            lines.close();
-            let name = names.end(client);
-            report::client(
-                name.name,
-                name.program,
-                report::outcome_of(obituary.end),
-                &obituary,
-            );
-            return None;
-        }
-        Outcome::Ignore => return None,
-    };
-    Some(encode(&response))
+    /// Prints what is to be printed; what to answer.
+    #[cold]
+    #[inline(never)]
+    fn finish(&mut self, outcome: Outcome<'_>) -> Option<Answer> {
+        let response = match outcome {
+            Outcome::Respond(response) => response,
+            Outcome::Print { client, text } => {
+                self.lines.print(client, self.names.name(client), text);
+                Ok(Reply::Done)
+            }
+            Outcome::Ended { client, obituary } => {
+                self.lines.close();
+                let name = self.names.end(client);
+                report::client(
+                    name.name,
+                    name.program,
+                    report::outcome_of(obituary.end),
+                    &obituary,
+                );
+                return None;
+            }
+            Outcome::Find { client, name } => {
+                let found = self.names.find(name);
+                self.server.found(client, found)
+            }
+            Outcome::Ignore => return None,
+        };
+        Some(encode(&response))
+    }
 }
 
 #[inline(never)]

@@ -162,6 +162,13 @@ impl<'a> Names<'a> {
         self.names.get(client.index()).map_or("", |name| name.name)
     }
 
+    /// The client that is alive under this name.
+    pub fn find(&self, name: &str) -> Option<ClientIndex> {
+        let is_meant = |known: &Name<'_>| known.alive && known.name == name;
+        let place = self.names.iter().position(is_meant)?;
+        Some(ClientIndex(place as u16))
+    }
+
     /// Whether any client but the services is alive.
     pub fn is_working(&self) -> bool {
         self.working > 0

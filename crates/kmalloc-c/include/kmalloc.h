@@ -36,6 +36,7 @@ enum kmalloc_error {
     KMALLOC_WRONG_KIND = 15,
     KMALLOC_NOT_PERMITTED = 16,
     KMALLOC_REFUSED = 17,
+    KMALLOC_STALE = 18,
 };
 
 /* A block of at least `size` bytes, aligned to 16 bytes, and to its size if that is a power of two. NULL on failure. */

@@ -174,6 +174,7 @@ fn the_header_numbers_errors_and_flags_as_rust_does() {
         ("WRONG_KIND", Error::WrongKind { address: 0 }),
         ("NOT_PERMITTED", Error::NotPermitted),
         ("REFUSED", Error::Refused { code: 0 }),
+        ("STALE", Error::Stale { handle: 0 }),
     ];
     let numbered = HEADER
         .lines()

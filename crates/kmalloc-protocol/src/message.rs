@@ -15,7 +15,7 @@ pub const WORDS_MAX: usize = 120;
 /// Bytes of the longest message.
 pub const BYTES_MAX: usize = WORDS_MAX * 8;
 /// How many requests there are; their numbers are below this.
-pub const REQUEST_COUNT: u8 = 19;
+pub const REQUEST_COUNT: u8 = 25;
 /// Bytes of text in one `Print` request: the opcode and the length take three.
 pub const TEXT_BYTES_MAX: usize = BYTES_MAX - 3;
 
@@ -85,7 +85,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, BadMessage> {
         Ok(decoded) => decoded,
         Err(error) => return Err(reason(error)),
     };
-    if let Request::Print { text } = request {
+    if let Request::Print { text } | Request::Find { name: text } = request {
         // The length is the one number of variable width: refuse more bytes than it needs.
         let length_bytes = if text.len() < 128 { 1 } else { 2 };
         if bytes.len() - rest.len() != 1 + length_bytes + text.len() {

@@ -56,6 +56,21 @@ pub enum Reply {
     },
     /// The client's figures.
     Stats(Stats),
+    /// A client.
+    Client {
+        /// Its handle, which no other client ever has.
+        #[serde(with = "after6")]
+        handle: u64,
+    },
+    /// A dataspace.
+    Dataspace {
+        /// Its token, which no other dataspace ever has.
+        #[serde(with = "after6")]
+        token: u64,
+        /// Bytes, whole pages.
+        #[serde(with = "le")]
+        size: u64,
+    },
 }
 
 /// A client's figures. Bytes unless it says otherwise.

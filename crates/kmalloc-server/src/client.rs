@@ -55,6 +55,17 @@ impl Badge {
     }
 }
 
+/// A client's handle: unlike its place in the registry, no other client ever has it.
+pub(crate) const fn handle(serial: u64, client: ClientIndex) -> u64 {
+    serial << INDEX_BITS | client.0 as u64
+}
+
+/// The serial and the place that a handle names.
+pub(crate) const fn of_handle(handle: u64) -> (u64, ClientIndex) {
+    let index = handle & ((1 << INDEX_BITS) - 1);
+    (handle >> INDEX_BITS, ClientIndex(index as u16))
+}
+
 /// Where a client is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -62,7 +73,7 @@ pub enum Life {
     Vacant,
     /// It runs.
     Alive,
-    /// It has ended; what it had is being taken back.
+    /// It has ended; what it had is being taken back, or others still have a dataspace of its attached.
     Ending,
 }
 
@@ -140,6 +151,8 @@ pub struct Counters {
     pub region_pages: u64,
     /// Pages of DMA memory.
     pub dma_pages: u64,
+    /// Pages of the dataspaces that it has made and holds.
+    pub dataspace_pages: u64,
 }
 
 /// A place in the registry.
@@ -151,6 +164,8 @@ pub struct Client {
     pub badge: u64,
     /// Which life of this place; a badge from an earlier one is stale.
     pub generation: u16,
+    /// The number of its birth, which no other client ever has.
+    pub serial: u64,
     /// Pages it may have.
     pub limit_pages: usize,
     /// Pages it has.
@@ -177,6 +192,12 @@ pub struct Client {
     pub directories: [u16; DIRECTORIES_MAX],
     /// How many page directories it has.
     pub directory_count: u8,
+    /// First of the copies by which it has dataspaces mapped.
+    pub copies: u32,
+    /// First of the dataspaces that it holds, or, when it has ended, that it is to free.
+    pub dataspaces: u32,
+    /// Dataspaces that it has made and that are still there.
+    pub dataspace_count: u16,
     /// How many threads run.
     pub threads: u8,
     /// Objects made for threads behind the first. Those of one that could not be started wait for the next.
@@ -193,6 +214,7 @@ impl Client {
         life: Life::Vacant,
         badge: NO_BADGE,
         generation: 0,
+        serial: 0,
         limit_pages: 0,
         committed_pages: 0,
         committed_peak: 0,
@@ -206,6 +228,9 @@ impl Client {
         vspace: NONE,
         directories: [0; DIRECTORIES_MAX],
         directory_count: 0,
+        copies: NONE,
+        dataspaces: NONE,
+        dataspace_count: 0,
         threads: 0,
         thread_objects: 0,
         priority: 0,
@@ -217,8 +242,24 @@ impl Client {
             block_bytes_peak: 0,
             region_pages: 0,
             dma_pages: 0,
+            dataspace_pages: 0,
         },
     };
+
+    /// Whether a client that has ended has given everything back.
+    pub(crate) fn has_nothing(&self) -> bool {
+        let heads = [self.pages, self.chunks, self.copies, self.dataspaces];
+        let segments = self.segments.iter().chain(&heads);
+        segments.into_iter().all(|head| *head == NONE) && self.dataspace_count == 0
+    }
+
+    /// Makes the place of a client that has given everything back vacant; the next one there has a life of its own.
+    pub(crate) fn vacate(&mut self) {
+        *self = Client {
+            generation: self.generation.wrapping_add(1),
+            ..Client::VACANT
+        };
+    }
 
     /// Segments that the client may have: address space for four times its memory, and a few to begin with. Address space
     /// is common to all, so no client may take it all.

@@ -13,8 +13,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod attach;
 pub mod bits;
 pub mod client;
+mod copies;
+pub mod dataspace;
 mod dispatch;
 mod dma;
 pub mod kernel;
@@ -33,7 +36,10 @@ mod threads;
 use crate::physical::{PAGE_BITS, Physical};
 use alloc::vec;
 use alloc::vec::Vec;
-use client::{CLIENTS_MAX, Client};
+use client::{CLIENTS_MAX, Client, Life};
+use copies::Copies;
+pub use copies::copy_count;
+use dataspace::{DATASPACES_MAX, Dataspace, Dataspaces};
 pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
@@ -47,6 +53,10 @@ pub struct Server<K> {
     physical: Physical,
     segments: Segments,
     clients: Vec<Client>,
+    dataspaces: Dataspaces,
+    copies: Copies,
+    /// The number of the last client's birth.
+    serial: u64,
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
@@ -97,8 +107,10 @@ pub const fn table_bytes(page_capacity: usize) -> usize {
     let pages = page_capacity * size_of::<PageInfo>() + chunks * 3;
     let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 8);
     let clients = CLIENTS_MAX * size_of::<Client>();
+    let dataspaces = DATASPACES_MAX * size_of::<Dataspace>();
+    let copies = copy_count(page_capacity) * size_of::<copies::FrameCopy>();
     // Summary levels of the sets, alignment, and what the caller keeps a client.
-    bit_sets + bit_sets / 32 + pages + segments + clients + (256 << 10)
+    bit_sets + bit_sets / 32 + pages + segments + clients + dataspaces + copies + (256 << 10)
 }
 
 impl<K: Kernel> Server<K> {
@@ -111,6 +123,9 @@ impl<K: Kernel> Server<K> {
             kernel,
             segments: Segments::new(segment_count(total_pages)),
             clients: vec![Client::VACANT; CLIENTS_MAX],
+            dataspaces: Dataspaces::new(),
+            copies: Copies::new(copy_count(capacity)),
+            serial: 0,
             pages: vec![PageInfo::FREE; capacity],
             physical,
             mcs,
@@ -156,5 +171,17 @@ impl<K: Kernel> Server<K> {
     /// What the server keeps of a client; `None` outside the registry.
     pub fn client(&self, client: ClientIndex) -> Option<&Client> {
         self.clients.get(client.index())
+    }
+
+    /// The handle of a client that is alive.
+    pub fn handle_of(&self, client: ClientIndex) -> Option<u64> {
+        let account = self.client(client)?;
+        (account.life == Life::Alive).then(|| client::handle(account.serial, client))
+    }
+
+    /// The client that a handle names, if it is still alive.
+    pub fn client_of(&self, handle: u64) -> Option<ClientIndex> {
+        let (_, client) = client::of_handle(handle);
+        (self.handle_of(client) == Some(handle)).then_some(client)
     }
 }

@@ -72,6 +72,8 @@ impl<K: Kernel> Server<K> {
             limit: self.clients.len() as u64,
         })?;
         let client = ClientIndex(place as u16);
+        self.serial += 1;
+        let serial = self.serial;
         let account = self.client_mut(client)?;
         let limit_pages = usize::try_from(spawn.memory_limit >> PAGE_BITS).unwrap_or(usize::MAX);
         let generation = account.generation;
@@ -82,6 +84,7 @@ impl<K: Kernel> Server<K> {
         };
         *account = Client {
             life: Life::Alive,
+            serial,
             badge: badge.pack(),
             generation,
             limit_pages,
@@ -227,7 +230,7 @@ impl<K: Kernel> Server<K> {
 }
 
 impl<K: Kernel> Server<K> {
-    /// Takes everything from a client that has ended.
+    /// Takes everything from a client that has ended, but for what others still have attached.
     pub(crate) fn take_all_back(&mut self, client: ClientIndex) -> Result<(), Error> {
         let account = self.client_mut(client)?;
         account.life = Life::Ending;
@@ -236,7 +239,8 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
-    /// Takes up to `budget` things from a client that has ended; true when nothing is left.
+    /// Takes up to `budget` things from a client that has ended; true when there is nothing more to take. What others
+    /// still have attached of it comes back when they let go.
     pub(crate) fn take_back_slice(
         &mut self,
         client: ClientIndex,
@@ -244,8 +248,16 @@ impl<K: Kernel> Server<K> {
     ) -> Result<bool, Error> {
         for _ in 0..budget {
             let account = self.client_mut(client)?;
-            if let Some(segment) = account.segments.iter().copied().find(|head| *head != NONE) {
+            if account.copies != NONE {
+                let copy = account.copies;
+                self.take_back_copy(client, copy)?;
+            } else if let Some(segment) =
+                account.segments.iter().copied().find(|head| *head != NONE)
+            {
                 self.abandon_segment(client, segment)?;
+            } else if account.dataspaces != NONE {
+                let dataspace = account.dataspaces;
+                self.take_back_dataspace(client, dataspace);
             } else if account.pages != NONE {
                 let page = Page(account.pages);
                 self.take_back_page(page)?;
@@ -253,11 +265,11 @@ impl<K: Kernel> Server<K> {
                 let first = Page(account.chunks);
                 self.take_back_chunk(client, first)?;
             } else {
-                let generation = account.generation.wrapping_add(1);
-                *account = Client {
-                    generation,
-                    ..Client::VACANT
-                };
+                // The address space went with its chunk.
+                account.vspace = NONE;
+                if account.has_nothing() {
+                    account.vacate();
+                }
                 return Ok(true);
             }
         }

@@ -64,6 +64,19 @@ fn requests() -> Vec<Request<'static>> {
             stack: u64::MAX,
             argument: u64::MAX
         },
+        Request::Find { name: "a" },
+        Request::MakeDataspace { size: u64::MAX },
+        Request::ShareDataspace {
+            writable: 255,
+            token: u64::MAX,
+            handle: u64::MAX
+        },
+        Request::Attach {
+            writable: 1,
+            token: u64::MAX
+        },
+        Request::Detach { address: u64::MAX },
+        Request::CloseDataspace { token: u64::MAX },
     ]
 }
 
@@ -106,6 +119,7 @@ fn errors() -> Vec<Error> {
         Error::WrongKind { address: most },
         Error::NotPermitted,
         Error::Refused { code: u32::MAX },
+        Error::Stale { handle: most },
     ]
 }
 
@@ -137,6 +151,11 @@ fn every_reply_but_stats_and_every_error_fits_four_words() {
         },
         Reply::Region {
             address: most,
+            size: most,
+        },
+        Reply::Client { handle: most },
+        Reply::Dataspace {
+            token: most,
             size: most,
         },
     ];
@@ -267,7 +286,7 @@ fn random_bytes_never_decode_to_something_else_than_their_own_encoding() {
                 0
             };
         }
-        bytes[0] %= 20;
+        bytes[0] %= REQUEST_COUNT + 1;
         for words in 0..=SHORT_WORDS {
             if let Ok(request) = decode_request(&bytes[..words * 8]) {
                 let mut again = [0xaa; BYTES_MAX];

@@ -17,5 +17,6 @@ mod random;
 mod regions;
 mod scan;
 mod served;
+mod sharing;
 mod system;
 mod threads;

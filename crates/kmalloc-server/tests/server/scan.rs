@@ -5,6 +5,7 @@ use fake_kernel::{Capability, FakeKernel, FrameUse, Kind};
 use kmalloc_protocol::window::Window;
 use kmalloc_server::Server;
 use kmalloc_server::client::{CLIENTS_MAX, Life};
+use kmalloc_server::dataspace::Dataspace;
 use kmalloc_server::kernel::{ClientIndex, Slot, Table};
 use kmalloc_server::physical::{
     CHUNK_PAGES, Chunk, ChunkForm, LARGE_PAGES, Large, LargeForm, Page, Physical,
@@ -25,7 +26,8 @@ pub fn scan(server: &Server<FakeKernel>) {
     );
     let books = server.books();
     assert!(books.balance(), "{books:?}");
-    let free = scan_pages(kernel, physical);
+    let shared = scan_dataspaces(server);
+    let free = scan_pages(kernel, physical, &shared);
     assert_eq!(
         free.pages,
         physical.free_pages(),
@@ -37,7 +39,7 @@ pub fn scan(server: &Server<FakeKernel>) {
         "each free frame is either known to be zero or not"
     );
     scan_untypeds(kernel, physical);
-    scan_clients(server);
+    scan_clients(server, &shared);
 }
 
 /// What of memory is free.
@@ -47,13 +49,75 @@ struct Free {
     frames: usize,
 }
 
+/// The pages of dataspaces, and whose they are: an unmapped frame is one of theirs, or free.
+type Shared<'a> = BTreeMap<Page, &'a Dataspace>;
+
+/// Every dataspace: its frames are its own, and mapped by copies of their capabilities alone, for those who may.
+fn scan_dataspaces(server: &Server<FakeKernel>) -> Shared<'_> {
+    let kernel = server.kernel();
+    let mut shared = BTreeMap::new();
+    for dataspace in server.dataspaces() {
+        let pages = server.pages_of(dataspace).collect::<Vec<_>>();
+        assert_eq!(pages.len(), dataspace.pages as usize);
+        let mut copies = 0;
+        for page in pages {
+            let Some(Kind::Frame {
+                usage: FrameUse::Unmapped,
+                copies: more,
+                ..
+            }) = kernel.capability(Slot::Page(page)).map(|page| &page.kind)
+            else {
+                panic!("{page:?} of {dataspace:?} is no unmapped frame");
+            };
+            copies += more;
+            let other = shared.insert(page, dataspace);
+            assert!(other.is_none(), "{page:?} is part of two dataspaces");
+        }
+        assert_eq!(copies, dataspace.copies as usize, "{dataspace:?}");
+        assert!(
+            dataspace.held || copies > 0,
+            "{dataspace:?} is nobody's and there"
+        );
+    }
+    for (number, copy) in kernel.copies() {
+        let Some(Slot::Page(page)) = copy.original else {
+            panic!("copy {number} is one of {:?}", copy.original);
+        };
+        let dataspace = shared.get(&page).expect("what is copied is shared");
+        let Kind::Frame {
+            usage: FrameUse::Client { space, how, .. },
+            ..
+        } = copy.kind
+        else {
+            panic!("copy {number} of {page:?} is {copy:?}");
+        };
+        let client = client_of_space(server, space).expect("an address space has a client");
+        let handle = server.handle_of(client);
+        let may = dataspace.maker == client
+            || dataspace.recipients.iter().any(|recipient| {
+                Some(recipient.handle) == handle && (recipient.writable || !how.writable)
+            });
+        assert!(may, "{client:?} has {dataspace:?} mapped: {how:?}");
+    }
+    shared
+}
+
+fn client_of_space(server: &Server<FakeKernel>, space: Page) -> Option<ClientIndex> {
+    (0..CLIENTS_MAX as u16).map(ClientIndex).find(|client| {
+        server
+            .client(*client)
+            .is_some_and(|account| account.vspace == space.0)
+    })
+}
+
 /// Every page: no frame is free and in use, none is neither.
-fn scan_pages(kernel: &FakeKernel, physical: &Physical) -> Free {
+fn scan_pages(kernel: &FakeKernel, physical: &Physical, shared: &Shared<'_>) -> Free {
     let mut free = Free::default();
     for page in (0..physical.page_capacity() as u32).map(Page) {
         let expected = match kernel.capability(Slot::Page(page)).map(|page| &page.kind) {
             Some(Kind::Frame { usage, .. }) => {
-                if *usage == FrameUse::Unmapped {
+                let is_unused = *usage == FrameUse::Unmapped && !shared.contains_key(&page);
+                if is_unused {
                     free.frames += 1;
                     // A run of this page alone would be taken as it is.
                     let index = page.index();
@@ -63,7 +127,7 @@ fn scan_pages(kernel: &FakeKernel, physical: &Physical) -> Free {
                         "{page:?} counts as zero and is not"
                     );
                 }
-                *usage == FrameUse::Unmapped
+                is_unused
             }
             Some(_) => false,
             None => match physical.chunk_form(page.chunk()) {
@@ -119,7 +183,7 @@ fn children(untyped: Option<&Capability>) -> Option<usize> {
 }
 
 /// Every client: it is charged for exactly what it has.
-fn scan_clients(server: &Server<FakeKernel>) {
+fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>) {
     let kernel = server.kernel();
     let physical = server.physical();
     let mut clients = BTreeMap::new();
@@ -133,24 +197,40 @@ fn scan_clients(server: &Server<FakeKernel>) {
                 assert_eq!(running, usize::from(account.threads), "{index:?} runs");
             }
             life => {
-                assert_eq!(life, Life::Vacant, "{index:?} is gone");
-                assert_eq!(account.committed_pages, 0, "{index:?} has nothing");
+                // The dead stay while others have something of theirs attached.
+                let left = shared.values().filter(|it| it.maker == index).count();
+                assert_eq!(life == Life::Ending, left > 0, "{index:?} is gone");
+                assert_eq!(account.committed_pages, left, "{index:?} has nothing else");
                 let running = kernel.threads(index).next();
                 assert_eq!(running, None, "{index:?} does not run");
             }
         }
     }
     let mut charges: BTreeMap<ClientIndex, usize> = BTreeMap::new();
+    for dataspace in shared.values() {
+        *charges.entry(dataspace.maker).or_default() += 1;
+    }
     let mut segments = BTreeMap::new();
-    let mut mapped = 0;
+    let (mut mapped, mut attached) = (0, 0);
     for (root, space) in kernel.spaces() {
         let client = *clients.get(&root).expect("an address space has a client");
         let charge = charges.entry(client).or_default();
-        for (address, page) in space.pages() {
-            check_frame(kernel, Slot::Page(page), root, address);
-            assert!(!physical.is_free(page), "{page:?} is mapped and free");
-            *charge += 1;
-            mapped += 1;
+        for (address, slot) in space.pages() {
+            check_frame(kernel, slot, root, address);
+            let is_shared = Window::of(address) == Some(Window::Shared);
+            match slot {
+                Slot::Page(page) => {
+                    assert!(!physical.is_free(page), "{page:?} is mapped and free");
+                    assert!(!is_shared, "{page:?} at {address:#x} is shared with nobody");
+                    *charge += 1;
+                    mapped += 1;
+                }
+                Slot::Copy(_) => {
+                    assert!(is_shared, "{slot:?} at {address:#x}");
+                    attached += 1;
+                }
+                other => panic!("{other:?} is mapped as a page"),
+            }
         }
         for (address, large) in space.larges() {
             check_frame(kernel, Slot::LargeFrame(large), root, address);
@@ -166,6 +246,7 @@ fn scan_clients(server: &Server<FakeKernel>) {
         }
     }
     assert_eq!(mapped, count_mapped(kernel, physical), "no mapping is lost");
+    assert_eq!(attached, kernel.copies().count(), "no copy is lost");
     for (segment, frames) in kernel.ledgers() {
         let owner = segments
             .get(&segment)
@@ -267,11 +348,7 @@ fn owner_of_object(server: &Server<FakeKernel>, slot: Slot) -> Option<ClientInde
         Kind::Table {
             place: Some((space, _)),
             ..
-        } => (0..CLIENTS_MAX as u16).map(ClientIndex).find(|client| {
-            server
-                .client(*client)
-                .is_some_and(|account| account.vspace == space.0)
-        }),
+        } => client_of_space(server, space),
         _ => None,
     }
 }
