@@ -14,6 +14,7 @@ mod messages;
 mod model;
 mod pointers;
 mod random;
+mod random_sharing;
 mod regions;
 mod scan;
 mod served;

@@ -55,6 +55,7 @@ type Shared<'a> = BTreeMap<Page, &'a Dataspace>;
 /// Every dataspace: its frames are its own, and mapped by copies of their capabilities alone, for those who may.
 fn scan_dataspaces(server: &Server<FakeKernel>) -> Shared<'_> {
     let kernel = server.kernel();
+    let clients = clients_by_space(server);
     let mut shared = BTreeMap::new();
     for dataspace in server.dataspaces() {
         let pages = server.pages_of(dataspace).collect::<Vec<_>>();
@@ -91,7 +92,7 @@ fn scan_dataspaces(server: &Server<FakeKernel>) -> Shared<'_> {
         else {
             panic!("copy {number} of {page:?} is {copy:?}");
         };
-        let client = client_of_space(server, space).expect("an address space has a client");
+        let client = *clients.get(&space).expect("an address space has a client");
         let handle = server.handle_of(client);
         let may = dataspace.maker == client
             || dataspace.recipients.iter().any(|recipient| {
@@ -102,12 +103,14 @@ fn scan_dataspaces(server: &Server<FakeKernel>) -> Shared<'_> {
     shared
 }
 
-fn client_of_space(server: &Server<FakeKernel>, space: Page) -> Option<ClientIndex> {
-    (0..CLIENTS_MAX as u16).map(ClientIndex).find(|client| {
-        server
-            .client(*client)
-            .is_some_and(|account| account.vspace == space.0)
-    })
+/// Those who are alive, by the roots of their address spaces.
+fn clients_by_space(server: &Server<FakeKernel>) -> BTreeMap<Page, ClientIndex> {
+    let places = (0..CLIENTS_MAX as u16).map(ClientIndex);
+    let alive = places.filter_map(|index| {
+        let account = server.client(index)?;
+        (account.life == Life::Alive).then_some((Page(account.vspace), index))
+    });
+    alive.collect()
 }
 
 /// Every page: no frame is free and in use, none is neither.
@@ -186,29 +189,28 @@ fn children(untyped: Option<&Capability>) -> Option<usize> {
 fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>) {
     let kernel = server.kernel();
     let physical = server.physical();
-    let mut clients = BTreeMap::new();
+    let mut charges: BTreeMap<ClientIndex, usize> = BTreeMap::new();
+    for dataspace in shared.values() {
+        *charges.entry(dataspace.maker).or_default() += 1;
+    }
+    let clients = clients_by_space(server);
     for index in (0..CLIENTS_MAX as u16).map(ClientIndex) {
         let account = server.client(index).expect("a place in the registry");
         match account.life {
             Life::Alive => {
-                clients.insert(Page(account.vspace), index);
                 let running = kernel.threads(index).count();
                 assert!(running >= 1, "{index:?} runs");
                 assert_eq!(running, usize::from(account.threads), "{index:?} runs");
             }
             life => {
                 // The dead stay while others have something of theirs attached.
-                let left = shared.values().filter(|it| it.maker == index).count();
+                let left = charges.get(&index).copied().unwrap_or(0);
                 assert_eq!(life == Life::Ending, left > 0, "{index:?} is gone");
                 assert_eq!(account.committed_pages, left, "{index:?} has nothing else");
                 let running = kernel.threads(index).next();
                 assert_eq!(running, None, "{index:?} does not run");
             }
         }
-    }
-    let mut charges: BTreeMap<ClientIndex, usize> = BTreeMap::new();
-    for dataspace in shared.values() {
-        *charges.entry(dataspace.maker).or_default() += 1;
     }
     let mut segments = BTreeMap::new();
     let (mut mapped, mut attached) = (0, 0);
@@ -304,6 +306,7 @@ fn count_mapped(kernel: &FakeKernel, physical: &Physical) -> usize {
 /// one that holds only tables that never were is charged to whoever is charged for 16 pages too many.
 fn charge_chunks(server: &Server<FakeKernel>, charges: &mut BTreeMap<ClientIndex, usize>) {
     let (kernel, physical) = (server.kernel(), server.physical());
+    let clients = clients_by_space(server);
     let mut unknown = 0;
     for chunk in (0..(physical.page_capacity() / CHUNK_PAGES) as u32).map(Chunk) {
         if physical.chunk_form(chunk) != ChunkForm::Objects {
@@ -317,7 +320,7 @@ fn charge_chunks(server: &Server<FakeKernel>, charges: &mut BTreeMap<ClientIndex
         };
         let owners = children
             .iter()
-            .filter_map(|child| owner_of_object(server, *child))
+            .filter_map(|child| owner_of_object(kernel, &clients, *child))
             .collect::<Vec<_>>();
         assert!(
             owners.windows(2).all(|pair| pair[0] == pair[1]),
@@ -340,15 +343,19 @@ fn charge_chunks(server: &Server<FakeKernel>, charges: &mut BTreeMap<ClientIndex
     assert_eq!(unknown, 0, "chunks of objects that nobody is charged for");
 }
 
-fn owner_of_object(server: &Server<FakeKernel>, slot: Slot) -> Option<ClientIndex> {
+fn owner_of_object(
+    kernel: &FakeKernel,
+    clients: &BTreeMap<Page, ClientIndex>,
+    slot: Slot,
+) -> Option<ClientIndex> {
     if let Slot::Client(client, _) = slot {
         return Some(client);
     }
-    match server.kernel().capability(slot)?.kind {
+    match kernel.capability(slot)?.kind {
         Kind::Table {
             place: Some((space, _)),
             ..
-        } => client_of_space(server, space),
+        } => clients.get(&space).copied(),
         _ => None,
     }
 }
