@@ -213,6 +213,17 @@ fn destroying_an_address_space_under_its_pages_panics() {
 }
 
 #[test]
+#[should_panic(expected = "goes while the frame is mapped by it")]
+fn a_copy_is_unmapped_before_it_is_deleted() {
+    let (mut kernel, space) = with_space();
+    let copy = Slot::Copy(0);
+    assert_eq!(kernel.copy(Slot::Page(Page(16)), copy), Ok(()));
+    let mapped = kernel.map_page(copy, space, HERE, Mapping::MEMORY);
+    assert_eq!(mapped, Ok(()));
+    let _ = kernel.delete(copy);
+}
+
+#[test]
 #[should_panic(expected = "is no unmapped frame")]
 fn scrubbing_a_mapped_page_panics() {
     must_panic(|kernel, _| kernel.scrub(Page(16)).unwrap());
@@ -265,9 +276,11 @@ fn copies_of_a_frame_are_mapped_each_for_itself_and_share_what_is_in_it() {
     assert_eq!(occupied, refused(code::DELETE_FIRST));
     let of_a_copy = kernel.copy(Slot::Copy(3), Slot::Copy(5));
     assert_eq!(of_a_copy, refused(code::INVALID_CAPABILITY));
+    assert_eq!(kernel.unmap_page(Slot::Copy(3)), Ok(()));
     assert_eq!(kernel.delete(Slot::Copy(3)), Ok(()));
     assert_eq!(kernel.translate(space, HERE + 3 * 4096), None);
     assert!(kernel.translate(space, HERE + 4 * 4096).is_some());
+    assert_eq!(kernel.unmap_page(Slot::Copy(4)), Ok(()));
     assert_eq!(kernel.delete(Slot::Copy(4)), Ok(()));
     assert_eq!(kernel.copies().count(), 0);
     assert_eq!(kernel.scrub(Page(16)), Ok(()));

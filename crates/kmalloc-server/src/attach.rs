@@ -173,7 +173,9 @@ impl<K: Kernel> Server<K> {
         }
     }
 
+    /// Unmaps what is mapped by a copy, and empties its slot.
     fn drop_copy(&mut self, copy: u32) -> Result<(), Error> {
+        self.kernel.unmap_page(Slot::Copy(copy))?;
         self.kernel.delete(Slot::Copy(copy))?;
         self.give_copy(copy);
         Ok(())

@@ -6,9 +6,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use kmalloc_bucket::ledger::NONE;
 
-/// Slots for copies on a machine with room for this many pages: a quarter of them can be mapped a second time.
+/// Slots for copies on a machine with room for this many pages: an eighth of them can be mapped a second time.
 pub const fn copy_count(page_capacity: usize) -> usize {
-    let wanted = page_capacity / 4;
+    let wanted = page_capacity / 8;
     if wanted < 4096 {
         4096
     } else if wanted > 65_536 {

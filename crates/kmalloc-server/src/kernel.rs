@@ -180,7 +180,8 @@ pub trait Kernel {
     fn size_bits(&self, object: Object) -> u32;
     /// Puts a copy of the capability of a frame, which is mapped nowhere by it, into an empty slot.
     fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused>;
-    /// Empties a slot. What was mapped by its capability is unmapped.
+    /// Empties a slot. What was mapped by its capability has been unmapped: of a frame that has other capabilities, not
+    /// every kernel does that by itself.
     fn delete(&mut self, slot: Slot) -> Result<(), Refused>;
     /// Deletes everything that was made of an untyped.
     fn revoke(&mut self, slot: Slot) -> Result<(), Refused>;

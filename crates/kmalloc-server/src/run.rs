@@ -155,15 +155,14 @@ impl<K: Kernel> Server<K> {
         let at = number + mapped as u32;
         let (segment, page) = (at / SEGMENT_PAGES as u32, at as usize % SEGMENT_PAGES);
         let table = self.segments.get(segment).map_or(NONE, |open| open.table);
-        if table == NONE {
-            if page == 0
-                && plan.large
-                && plan.frames.is_none()
-                && plan.pages - mapped >= SEGMENT_PAGES
-                && self.map_large(client, plan.window, segment)?
-            {
-                return Ok(SEGMENT_PAGES);
-            }
+        if table == NONE
+            && page == 0
+            && plan.large
+            && plan.frames.is_none()
+            && plan.pages - mapped >= SEGMENT_PAGES
+            && self.map_large(client, plan.window, segment)?
+        {
+            return Ok(SEGMENT_PAGES);
         }
         self.prepare_page(client, plan.window, at)?;
         let address = address_of(plan.window, at);

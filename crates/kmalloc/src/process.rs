@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What a program does besides memory: it prints, and it ends.
 
+use crate::source::ShareSource;
 use crate::transport;
+use crate::{Error, ServerSource};
 use core::fmt::{self, Write};
 use kmalloc_protocol::Request;
 use kmalloc_protocol::message::TEXT_BYTES_MAX;
@@ -89,6 +91,15 @@ pub use sel4_task;
 /// Waits until the server signals the program: a service, when nobody is left to serve.
 pub fn wait() {
     sel4::cap::Notification::from_bits(sel4_task::slot::NOTIFICATION).wait();
+}
+
+/// The handle of the program that has this name in the manifest, for sharing memory with it.
+///
+/// # Errors
+///
+/// [`Error::Stale`] with handle 0 if nobody alive has the name.
+pub fn find(name: &str) -> Result<u64, Error> {
+    ServerSource::new().find(name)
 }
 
 /// Ends the program. Everything it has goes back to the server.
