@@ -6,12 +6,12 @@
 //! names the copy, not the page.
 
 use crate::Server;
-use crate::dataspace::check_access;
 use crate::kernel::{ClientIndex, Kernel, Mapping, Slot};
 use crate::memory::bytes;
 use crate::physical::Page;
 use crate::run::RunPlan;
 use crate::segments::address_of;
+use crate::share::check_access;
 use kmalloc_bucket::ledger::{Entry, Use};
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Cache, Error, Reply, Response};
@@ -26,9 +26,10 @@ impl<K: Kernel> Server<K> {
             return Err(Error::Stale { handle: token });
         };
         let may_attach = dataspace.maker == client
-            || dataspace.recipients.iter().any(|recipient| {
-                Some(recipient.handle) == handle && (recipient.writable || !writable)
-            });
+            || dataspace
+                .recipients
+                .iter()
+                .any(|recipient| recipient.handle == handle && (recipient.writable || !writable));
         if !may_attach {
             return Err(Error::NotPermitted);
         }
@@ -77,7 +78,8 @@ impl<K: Kernel> Server<K> {
         let vspace = Page(self.client_mut(client)?.vspace);
         let address = address_of(Window::Shared, at);
         if let Err(refused) = self.kernel.map_page(Slot::Copy(copy), vspace, address, how) {
-            self.drop_copy(copy)?;
+            self.kernel.delete(Slot::Copy(copy))?;
+            self.give_copy(copy);
             return Err(refused.into());
         }
         if let Some(entry) = self.entry_at(at) {

@@ -52,6 +52,25 @@ pub enum Outcome<'m> {
         /// How, and what it left.
         obituary: Obituary,
     },
+    /// Start another client for this one: [`Server::begin`], then respond with its handle.
+    Start {
+        /// Who asks.
+        parent: ClientIndex,
+        /// Bytes for the new client; 0 for what its manifest entry says.
+        memory: u64,
+        /// The manifest entry's name and arguments, parted by zero bytes.
+        text: &'m str,
+    },
+    /// End a client for another, if the manifest allows it: [`Server::end`], then respond with [`Reply::Done`], unless
+    /// `target` is the one that asked.
+    Kill {
+        /// Who asks.
+        client: ClientIndex,
+        /// Whom to end.
+        target: ClientIndex,
+        /// Whether it is a child of `client`, or itself: then nobody has to allow it.
+        own: bool,
+    },
     /// Nothing: nobody is there.
     Ignore,
 }
@@ -169,6 +188,7 @@ impl<K: Kernel> Server<K> {
                 stack,
                 argument,
             } => self.start_thread(client, entry, stack, argument),
+            Request::SetAlarm { delay_us } => self.set_alarm(client, delay_us),
             Request::Release { address } => self.release(client, address),
             Request::MakeDataspace { size } => self.make_dataspace(client, size),
             Request::ShareDataspace {
@@ -182,6 +202,30 @@ impl<K: Kernel> Server<K> {
             Request::Find { name } => return Outcome::Find { client, name },
             Request::Print { text } => return Outcome::Print { client, text },
             Request::Exit { status } => return self.end(client, End::Exit { status }),
+            Request::Start { memory, text } => {
+                return Outcome::Start {
+                    parent: client,
+                    memory,
+                    text,
+                };
+            }
+            Request::Kill { handle } => match self.client_of(handle) {
+                Ok(target) => {
+                    let own = self.is_own(client, target);
+                    return Outcome::Kill {
+                        client,
+                        target,
+                        own,
+                    };
+                }
+                Err(error) => Err(error),
+            },
+            Request::Reap { handle } => self.reap(client, handle),
+            Request::Events => self.events(client),
+            Request::Watch { events } => self.watch(client, events),
+            Request::AwaitMemory { size, timeout_us } => {
+                self.await_memory(client, size, timeout_us)
+            }
         };
         match response {
             Ok(reply) => Outcome::Respond(Ok(reply)),
@@ -189,9 +233,10 @@ impl<K: Kernel> Server<K> {
         }
     }
 
+    /// What to respond to a client whose request its caller refused: a failure, and counted as one.
     #[cold]
     #[inline(never)]
-    fn fail<'m>(&mut self, client: ClientIndex, error: Error) -> Outcome<'m> {
+    pub fn fail<'m>(&mut self, client: ClientIndex, error: Error) -> Outcome<'m> {
         if let Some(account) = self.clients.get_mut(client.index()) {
             account.counters.failures += 1;
         }
@@ -200,8 +245,10 @@ impl<K: Kernel> Server<K> {
 
     /// The response to `client`, which looked for a name; `found` is who has it.
     pub fn found(&mut self, client: ClientIndex, found: Option<ClientIndex>) -> Response {
-        match found.and_then(|found| self.handle_of(found)) {
-            Some(handle) => Ok(Reply::Client { handle }),
+        match found.filter(|found| self.may_share(*found)) {
+            Some(found) => Ok(Reply::Client {
+                handle: self.handle_of(found),
+            }),
             None => {
                 let error = Error::Stale { handle: 0 };
                 self.fail(client, error);
@@ -222,35 +269,6 @@ impl<K: Kernel> Server<K> {
             }
             _ => Outcome::Ignore,
         }
-    }
-
-    /// Ends a client and takes back all it had.
-    pub fn end(&mut self, client: ClientIndex, end: End) -> Outcome<'static> {
-        let Some(account) = self
-            .clients
-            .get(client.index())
-            .filter(|account| account.life == Life::Alive)
-        else {
-            return Outcome::Ignore;
-        };
-        let (counters, threads) = (account.counters, account.threads);
-        let obituary = Obituary {
-            end,
-            calls: counters.calls,
-            peak_bytes: bytes(account.committed_peak),
-            held_bytes: counters.block_bytes
-                + bytes(
-                    (counters.region_pages + counters.dma_pages + counters.dataspace_pages)
-                        as usize,
-                ),
-        };
-        // What can't be taken back now stays charged to the dead client, and the books say so.
-        let _ = self
-            .kernel
-            .stop_threads(client, threads)
-            .map_err(Error::from)
-            .and_then(|()| self.take_all_back(client));
-        Outcome::Ended { client, obituary }
     }
 
     fn stats(&self, client: ClientIndex) -> Stats {

@@ -13,6 +13,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod alarm;
 mod attach;
 pub mod bits;
 pub mod client;
@@ -21,14 +22,18 @@ pub mod dataspace;
 mod dispatch;
 mod dma;
 pub mod kernel;
+mod lives;
 mod memory;
+mod notices;
 pub mod physical;
+mod reclaim;
 mod region;
 mod resident;
 mod resize;
 mod run;
 pub mod segments;
 mod served;
+mod share;
 pub mod spawn;
 mod tables;
 mod threads;
@@ -36,15 +41,17 @@ mod threads;
 use crate::physical::{PAGE_BITS, Physical};
 use alloc::vec;
 use alloc::vec::Vec;
-use client::{CLIENTS_MAX, Client, Life};
+use client::{CLIENTS_MAX, Client};
 use copies::Copies;
 pub use copies::copy_count;
 use dataspace::{DATASPACES_MAX, Dataspace, Dataspaces};
 pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
+pub use lives::Work;
 use memory::PageInfo;
 use segments::Segments;
+pub use spawn::Built;
 
 /// The memory server.
 #[derive(Debug)]
@@ -55,11 +62,15 @@ pub struct Server<K> {
     clients: Vec<Client>,
     dataspaces: Dataspaces,
     copies: Copies,
-    /// The number of the last client's birth.
-    serial: u64,
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
+    /// Clients that were ever begun.
+    births: u64,
+    /// Clients that are to be built, or taken back.
+    queue: lives::Queue,
+    /// What clients are to be told.
+    board: notices::Board,
     /// Why the last quick request was refused: out of the way of those that are not.
     refusal: Error,
 }
@@ -87,6 +98,9 @@ impl From<Refused> for Error {
         Error::Refused { code: refused.code }
     }
 }
+
+/// Memory is short when less than one part in so many is free, unless the manifest says otherwise.
+const PRESSURE_SHARE: usize = 16;
 
 /// Segments for a machine with this many pages: address space is plenty, ledgers for it are not.
 pub const fn segment_count(pages: usize) -> usize {
@@ -125,11 +139,13 @@ impl<K: Kernel> Server<K> {
             clients: vec![Client::VACANT; CLIENTS_MAX],
             dataspaces: Dataspaces::new(),
             copies: Copies::new(copy_count(capacity)),
-            serial: 0,
             pages: vec![PageInfo::FREE; capacity],
             physical,
             mcs,
             total_pages,
+            births: 0,
+            queue: lives::Queue::default(),
+            board: notices::Board::new(total_pages / PRESSURE_SHARE),
             refusal: Error::NotPermitted,
         }
     }
@@ -171,17 +187,5 @@ impl<K: Kernel> Server<K> {
     /// What the server keeps of a client; `None` outside the registry.
     pub fn client(&self, client: ClientIndex) -> Option<&Client> {
         self.clients.get(client.index())
-    }
-
-    /// The handle of a client that is alive.
-    pub fn handle_of(&self, client: ClientIndex) -> Option<u64> {
-        let account = self.client(client)?;
-        (account.life == Life::Alive).then(|| client::handle(account.serial, client))
-    }
-
-    /// The client that a handle names, if it is still alive.
-    pub fn client_of(&self, handle: u64) -> Option<ClientIndex> {
-        let (_, client) = client::of_handle(handle);
-        (self.handle_of(client) == Some(handle)).then_some(client)
     }
 }

@@ -45,7 +45,11 @@ extern crate std;
 #[cfg(feature = "checked")]
 mod checked;
 #[cfg(feature = "server")]
+pub mod child;
+#[cfg(feature = "server")]
 pub mod dataspace;
+#[cfg(feature = "server")]
+pub mod event;
 mod heap;
 mod large;
 mod local;
@@ -72,7 +76,7 @@ pub use checked::{Call, Fault, Violation, set_violation_hook};
 pub use dataspace::{Attached, Dataspace, Offset};
 pub use heap::{Audit, Heap};
 pub use kmalloc_protocol::window::Window;
-pub use kmalloc_protocol::{BadMessage, Cache, Error, Flags, Stats};
+pub use kmalloc_protocol::{BadMessage, Cache, Cause, Ended, Error, Events, Flags, Stats};
 #[cfg(feature = "server")]
 pub use process::{find, wait};
 #[cfg(feature = "server")]

@@ -5,6 +5,7 @@ use crate::model::Model;
 use crate::random::Run;
 use crate::system::{PAGE, System, filled};
 use kmalloc_protocol::{Error, Reply};
+use kmalloc_server::client::Life;
 
 /// A dataspace, as it must be.
 struct Shared {
@@ -185,7 +186,11 @@ impl Run {
             Ok(Reply::Done),
             "there are fewer clients than places"
         );
-        let alive = |(handle, _): &(u64, bool)| server.client_of(*handle).is_some();
+        let alive = |(handle, _): &(u64, bool)| {
+            let client = server.client_of(*handle).ok();
+            let account = client.and_then(|client| server.client(client));
+            account.is_some_and(|account| account.life == Life::Alive)
+        };
         space.recipients.retain(alive);
         space.recipients.push((recipient, writable));
     }

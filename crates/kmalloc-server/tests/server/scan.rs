@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The scanner: derives from the kernel's state alone who has what, and compares it with the server's books.
 
+use crate::scan_shared::{Shared, clients_by_space, scan_dataspaces};
 use fake_kernel::{Capability, FakeKernel, FrameUse, Kind};
 use kmalloc_protocol::window::Window;
 use kmalloc_server::Server;
 use kmalloc_server::client::{CLIENTS_MAX, Life};
-use kmalloc_server::dataspace::Dataspace;
 use kmalloc_server::kernel::{ClientIndex, Slot, Table};
 use kmalloc_server::physical::{
     CHUNK_PAGES, Chunk, ChunkForm, LARGE_PAGES, Large, LargeForm, Page, Physical,
@@ -39,7 +39,7 @@ pub fn scan(server: &Server<FakeKernel>) {
         "each free frame is either known to be zero or not"
     );
     scan_untypeds(kernel, physical);
-    scan_clients(server, &shared);
+    scan_clients(server, &shared, free.held);
 }
 
 /// What of memory is free.
@@ -47,70 +47,8 @@ pub fn scan(server: &Server<FakeKernel>) {
 struct Free {
     pages: usize,
     frames: usize,
-}
-
-/// The pages of dataspaces, and whose they are: an unmapped frame is one of theirs, or free.
-type Shared<'a> = BTreeMap<Page, &'a Dataspace>;
-
-/// Every dataspace: its frames are its own, and mapped by copies of their capabilities alone, for those who may.
-fn scan_dataspaces(server: &Server<FakeKernel>) -> Shared<'_> {
-    let kernel = server.kernel();
-    let clients = clients_by_space(server);
-    let mut shared = BTreeMap::new();
-    for dataspace in server.dataspaces() {
-        let pages = server.pages_of(dataspace).collect::<Vec<_>>();
-        assert_eq!(pages.len(), dataspace.pages as usize);
-        let mut copies = 0;
-        for page in pages {
-            let Some(Kind::Frame {
-                usage: FrameUse::Unmapped,
-                copies: more,
-                ..
-            }) = kernel.capability(Slot::Page(page)).map(|page| &page.kind)
-            else {
-                panic!("{page:?} of {dataspace:?} is no unmapped frame");
-            };
-            copies += more;
-            let other = shared.insert(page, dataspace);
-            assert!(other.is_none(), "{page:?} is part of two dataspaces");
-        }
-        assert_eq!(copies, dataspace.copies as usize, "{dataspace:?}");
-        assert!(
-            dataspace.held || copies > 0,
-            "{dataspace:?} is nobody's and there"
-        );
-    }
-    for (number, copy) in kernel.copies() {
-        let Some(Slot::Page(page)) = copy.original else {
-            panic!("copy {number} is one of {:?}", copy.original);
-        };
-        let dataspace = shared.get(&page).expect("what is copied is shared");
-        let Kind::Frame {
-            usage: FrameUse::Client { space, how, .. },
-            ..
-        } = copy.kind
-        else {
-            panic!("copy {number} of {page:?} is {copy:?}");
-        };
-        let client = *clients.get(&space).expect("an address space has a client");
-        let handle = server.handle_of(client);
-        let may = dataspace.maker == client
-            || dataspace.recipients.iter().any(|recipient| {
-                Some(recipient.handle) == handle && (recipient.writable || !how.writable)
-            });
-        assert!(may, "{client:?} has {dataspace:?} mapped: {how:?}");
-    }
-    shared
-}
-
-/// Those who are alive, by the roots of their address spaces.
-fn clients_by_space(server: &Server<FakeKernel>) -> BTreeMap<Page, ClientIndex> {
-    let places = (0..CLIENTS_MAX as u16).map(ClientIndex);
-    let alive = places.filter_map(|index| {
-        let account = server.client(index)?;
-        (account.life == Life::Alive).then_some((Page(account.vspace), index))
-    });
-    alive.collect()
+    /// Frames that are mapped nowhere and not free: start pages of clients that are being built.
+    held: usize,
 }
 
 /// Every page: no frame is free and in use, none is neither.
@@ -119,8 +57,10 @@ fn scan_pages(kernel: &FakeKernel, physical: &Physical, shared: &Shared<'_>) -> 
     for page in (0..physical.page_capacity() as u32).map(Page) {
         let expected = match kernel.capability(Slot::Page(page)).map(|page| &page.kind) {
             Some(Kind::Frame { usage, .. }) => {
-                let is_unused = *usage == FrameUse::Unmapped && !shared.contains_key(&page);
-                if is_unused {
+                let is_shared = shared.contains_key(&page);
+                if *usage == FrameUse::Unmapped && !is_shared && !physical.is_free(page) {
+                    free.held += 1;
+                } else if *usage == FrameUse::Unmapped && !is_shared {
                     free.frames += 1;
                     // A run of this page alone would be taken as it is.
                     let index = page.index();
@@ -130,7 +70,7 @@ fn scan_pages(kernel: &FakeKernel, physical: &Physical, shared: &Shared<'_>) -> 
                         "{page:?} counts as zero and is not"
                     );
                 }
-                is_unused
+                *usage == FrameUse::Unmapped && !is_shared && physical.is_free(page)
             }
             Some(_) => false,
             None => match physical.chunk_form(page.chunk()) {
@@ -186,7 +126,7 @@ fn children(untyped: Option<&Capability>) -> Option<usize> {
 }
 
 /// Every client: it is charged for exactly what it has.
-fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>) {
+fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>, mut held: usize) {
     let kernel = server.kernel();
     let physical = server.physical();
     let mut charges: BTreeMap<ClientIndex, usize> = BTreeMap::new();
@@ -194,6 +134,8 @@ fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>) {
         *charges.entry(dataspace.maker).or_default() += 1;
     }
     let clients = clients_by_space(server);
+    // They may have no address space yet.
+    let mut half_built = Vec::new();
     for index in (0..CLIENTS_MAX as u16).map(ClientIndex) {
         let account = server.client(index).expect("a place in the registry");
         match account.life {
@@ -202,16 +144,33 @@ fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>) {
                 assert!(running >= 1, "{index:?} runs");
                 assert_eq!(running, usize::from(account.threads), "{index:?} runs");
             }
-            life => {
-                // The dead stay while others have something of theirs attached.
+            Life::Building | Life::Ending => {
+                half_built.push(index);
+                charges.entry(index).or_default();
+                let running = kernel.threads(index).next();
+                assert_eq!(running, None, "{index:?} does not run");
+            }
+            Life::Lingering => {
                 let left = charges.get(&index).copied().unwrap_or(0);
-                assert_eq!(life == Life::Ending, left > 0, "{index:?} is gone");
+                assert!(
+                    left > 0 || server.has_work(),
+                    "{index:?} has no reason to stay"
+                );
                 assert_eq!(account.committed_pages, left, "{index:?} has nothing else");
+                let running = kernel.threads(index).next();
+                assert_eq!(running, None, "{index:?} does not run");
+            }
+            Life::Vacant | Life::Dead => {
+                assert_eq!(account.committed_pages, 0, "{index:?} has nothing");
                 let running = kernel.threads(index).next();
                 assert_eq!(running, None, "{index:?} does not run");
             }
         }
     }
+    let is_alive = |client: ClientIndex| {
+        let account = server.client(client);
+        account.is_some_and(|account| account.life == Life::Alive)
+    };
     let mut segments = BTreeMap::new();
     let (mut mapped, mut attached) = (0, 0);
     for (root, space) in kernel.spaces() {
@@ -237,13 +196,13 @@ fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>) {
         for (address, large) in space.larges() {
             check_frame(kernel, Slot::LargeFrame(large), root, address);
             assert_eq!(physical.large_form(large), LargeForm::Frame);
-            claim_segment(&mut segments, address, client);
+            claim_segment(&mut segments, address, client, is_alive);
             *charge += LARGE_PAGES;
         }
         for (level, address, table) in space.tables() {
             assert_eq!(physical.chunk_form(table.chunk()), ChunkForm::Objects);
             if level == Table::PageTable {
-                claim_segment(&mut segments, address, client);
+                claim_segment(&mut segments, address, client, is_alive);
             }
         }
     }
@@ -257,17 +216,39 @@ fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>) {
     }
     charge_chunks(server, &mut charges);
     for (client, charge) in charges {
-        let committed = server.client(client).map(|account| account.committed_pages);
-        assert_eq!(committed, Some(charge), "{client:?} is charged right");
+        let account = server.client(client).expect("a client");
+        let mut charge = charge;
+        if half_built.contains(&client) && account.committed_pages == charge + 1 && held > 0 {
+            charge += 1;
+            held -= 1;
+        }
+        assert_eq!(
+            account.committed_pages, charge,
+            "{client:?} is charged right"
+        );
     }
+    assert_eq!(
+        held, 0,
+        "frames that nobody has mapped and nobody is charged for"
+    );
 }
 
-/// A segment of the windows belongs to one client, in whichever window.
-fn claim_segment(segments: &mut BTreeMap<u32, ClientIndex>, address: usize, client: ClientIndex) {
+/// A segment of the windows belongs to one client that is alive, in whichever window. Tables of one that has ended may
+/// outlast its segments.
+fn claim_segment(
+    segments: &mut BTreeMap<u32, ClientIndex>,
+    address: usize,
+    client: ClientIndex,
+    is_alive: impl Fn(ClientIndex) -> bool,
+) {
     if let Some(window) = Window::of(address) {
         let segment = ((address - window.base()) >> 21) as u32;
-        let other = segments.insert(segment, client);
-        assert_eq!(other, None, "segment {segment} is mapped twice");
+        match segments.get(&segment) {
+            Some(other) if is_alive(*other) => {
+                assert!(!is_alive(client), "segment {segment} is mapped twice");
+            }
+            _ => drop(segments.insert(segment, client)),
+        }
     }
 }
 
