@@ -266,6 +266,12 @@ impl Kernel for Sel4 {
         blueprint(object).physical_size_bits() as u32
     }
 
+    fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused> {
+        self.path(to)
+            .copy(&self.path(frame), CapRights::all())
+            .map_err(refused)
+    }
+
     fn delete(&mut self, slot: Slot) -> Result<(), Refused> {
         self.path(slot).delete().map_err(refused)
     }

@@ -74,6 +74,43 @@ impl Kernel for FakeKernel {
         size_bits(object)
     }
 
+    fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused> {
+        self.failures.step("copy")?;
+        if self.capability(to).is_some() {
+            return self.refuse("copy", code::DELETE_FIRST, format!("{to:?} is occupied"));
+        }
+        let Some(Capability {
+            address,
+            original: None,
+            kind: Kind::Frame {
+                size_bits, usage, ..
+            },
+            ..
+        }) = self.capability(frame).cloned()
+        else {
+            let reason = format!("{frame:?} is no frame");
+            return self.refuse("copy", code::INVALID_CAPABILITY, reason);
+        };
+        assert_eq!(
+            usage,
+            FrameUse::Unmapped,
+            "{frame:?} is shared while one has it alone"
+        );
+        let kind = Kind::Frame {
+            size_bits,
+            usage: FrameUse::Unmapped,
+            copies: 0,
+        };
+        let copy = Capability {
+            parent: None,
+            original: Some(frame),
+            address,
+            kind,
+        };
+        self.capabilities.insert(to, copy);
+        Ok(())
+    }
+
     fn delete(&mut self, slot: Slot) -> Result<(), Refused> {
         if let Some(Capability {
             kind: Kind::Untyped { children, .. },
@@ -114,7 +151,12 @@ impl Kernel for FakeKernel {
         self.failures.step("map_page")?;
         let Some(Capability {
             address: place,
-            kind: Kind::Frame { size_bits, usage },
+            kind:
+                Kind::Frame {
+                    size_bits,
+                    usage,
+                    copies,
+                },
             ..
         }) = self.capability(frame).cloned()
         else {
@@ -159,10 +201,14 @@ impl Kernel for FakeKernel {
                 );
                 space.insert_large(address, large);
             }
-            Slot::Page(page) => space.insert_page(address, page),
+            Slot::Page(_) | Slot::Copy(_) => space.insert_page(address, frame),
             _ => unreachable!("frames lie in slots of frames"),
         }
-        let reader = Writer::Space(space.identity);
+        assert_eq!(copies, 0, "{frame:?} is shared and mapped for one client");
+        let reader = match frame {
+            Slot::Copy(_) => Writer::Shared,
+            _ => Writer::Space(space.identity),
+        };
         self.memory.hand_over(place, size_bits, reader);
         self.set_usage(
             frame,

@@ -6,7 +6,7 @@ use kmalloc_bucket::ledger::Entry;
 use kmalloc_protocol::Cache;
 
 /// Where a capability of the server's lies. Every object has a slot of its own by construction, so that no slot is
-/// allocated, and none can leak.
+/// allocated, and none can leak; only copies of capabilities take slots from a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
     /// The untyped of a large page.
@@ -21,6 +21,8 @@ pub enum Slot {
     Client(ClientIndex, ClientObject),
     /// What [`Worker::Cleaner`] makes of an untyped to have it zeroed; empty but for that moment.
     Scratch,
+    /// A copy of a frame's capability, by which one of several clients has the frame mapped; from a pool.
+    Copy(u32),
 }
 
 /// The place of a client in the server's registry.
@@ -210,7 +212,10 @@ pub trait Kernel {
     ) -> Result<(), Refused>;
     /// Bytes of an object, as a power of two.
     fn size_bits(&self, object: Object) -> u32;
-    /// Empties a slot.
+    /// Puts a copy of the capability of a frame, which is mapped nowhere by it, into an empty slot.
+    fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused>;
+    /// Empties a slot. What was mapped by its capability has been unmapped: of a frame that has other capabilities, not
+    /// every kernel does that by itself.
     fn delete(&mut self, slot: Slot) -> Result<(), Refused>;
     /// Deletes everything that was made of an untyped.
     fn revoke(&mut self, slot: Slot) -> Result<(), Refused>;

@@ -14,9 +14,12 @@ extern crate alloc;
 extern crate std;
 
 mod alarm;
+mod attach;
 pub mod bits;
 mod cleaning;
 pub mod client;
+mod copies;
+pub mod dataspace;
 mod dispatch;
 mod dma;
 pub mod kernel;
@@ -31,6 +34,7 @@ mod resize;
 mod run;
 pub mod segments;
 mod served;
+mod share;
 pub mod spawn;
 mod tables;
 mod threads;
@@ -39,6 +43,9 @@ use crate::physical::{PAGE_BITS, Physical};
 use alloc::vec;
 use alloc::vec::Vec;
 use client::{CLIENTS_MAX, Client};
+use copies::Copies;
+pub use copies::copy_count;
+use dataspace::{DATASPACES_MAX, Dataspace, Dataspaces};
 pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
@@ -54,6 +61,8 @@ pub struct Server<K> {
     physical: Physical,
     segments: Segments,
     clients: Vec<Client>,
+    dataspaces: Dataspaces,
+    copies: Copies,
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
@@ -116,8 +125,10 @@ pub const fn table_bytes(page_capacity: usize) -> usize {
     let pages = page_capacity * size_of::<PageInfo>() + chunks * 2 + larges * 3;
     let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 8);
     let clients = CLIENTS_MAX * size_of::<Client>();
+    let dataspaces = DATASPACES_MAX * size_of::<Dataspace>();
+    let copies = copy_count(page_capacity) * size_of::<copies::FrameCopy>();
     // Summary levels of the sets, alignment, and what the caller keeps a client.
-    bit_sets + bit_sets / 32 + pages + segments + clients + (256 << 10)
+    bit_sets + bit_sets / 32 + pages + segments + clients + dataspaces + copies + (256 << 10)
 }
 
 impl<K: Kernel> Server<K> {
@@ -130,6 +141,8 @@ impl<K: Kernel> Server<K> {
             kernel,
             segments: Segments::new(segment_count(total_pages)),
             clients: vec![Client::VACANT; CLIENTS_MAX],
+            dataspaces: Dataspaces::new(),
+            copies: Copies::new(copy_count(capacity)),
             pages: vec![PageInfo::FREE; capacity],
             physical,
             mcs,

@@ -25,6 +25,8 @@ pub(crate) enum Role {
     Ledger,
     /// The first page of a chunk of kernel objects.
     Objects,
+    /// A frame of a dataspace; `next` is the next one of it, `place` the dataspace.
+    Shared,
 }
 
 /// What the server knows of a physical page.
@@ -148,7 +150,8 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    fn supply_page(&mut self) -> Result<Page, Error> {
+    /// A zeroed frame, taken.
+    pub(crate) fn supply_page(&mut self) -> Result<Page, Error> {
         loop {
             match self.physical.next_page() {
                 Some(Step::Take(page)) => {
