@@ -164,9 +164,9 @@ pub struct Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Microseconds that it may run in each period.
-    pub budget_us: u32,
+    pub budget_us: u64,
     /// Microseconds of a period.
-    pub period_us: u32,
+    pub period_us: u64,
 }
 
 /// How a client's thread starts.
