@@ -5,6 +5,7 @@ use crate::local::{Block, Local};
 use crate::remote::{Link, RemoteList};
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
+use kmalloc_bucket::resident::buckets::Geometry;
 
 /// A thread's part of a heap. It outlives the thread: another one takes it over.
 #[repr(C)]
@@ -18,9 +19,9 @@ pub struct ThreadHeap {
 }
 
 impl ThreadHeap {
-    pub(crate) const fn new() -> ThreadHeap {
+    pub(crate) const fn new(geometry: &'static Geometry) -> ThreadHeap {
         ThreadHeap {
-            local: UnsafeCell::new(Local::new()),
+            local: UnsafeCell::new(Local::new(geometry)),
             remote: RemoteList::new(),
             next_orphan: Cell::new(ptr::null()),
         }

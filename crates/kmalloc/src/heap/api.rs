@@ -6,8 +6,9 @@ use crate::source::Source;
 use crate::threading::{SingleThread, Threading};
 use crate::{Error, Flags};
 use core::ptr::NonNull;
+use kmalloc_bucket::resident::slots::SizeClasses;
 
-impl<S: Source, T: Threading> Heap<S, T> {
+impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// A block of at least `size` bytes, aligned to 16 bytes, and to its size if that is a power of two. A `size` of 0 is
     /// served as 1.
     ///
@@ -131,7 +132,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
     }
 }
 
-impl<S: Source> Heap<S, SingleThread> {
+impl<S: Source, C: SizeClasses> Heap<S, SingleThread, C> {
     /// Gives back everything that is not in use.
     pub fn trim(&self) {
         self.reclaim(&self.main);

@@ -24,7 +24,7 @@ use kmalloc_bucket::resident::{BUCKET_SIZE, GROUP_PAGES, first_bucket_offset, pa
 const QUARANTINE_LENGTH: usize = 64;
 const QUARANTINE_SIZE: usize = 64 << 10;
 
-impl<S: Source, T: Threading> Heap<S, T> {
+impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// A block, and whether its bytes are known to be zero.
     pub(super) fn allocate(&self, size: usize, align: usize) -> Result<(NonNull<u8>, bool), Error> {
         let raw_size = size
@@ -197,7 +197,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
                     return Ok(());
                 }
             }
-            if self.push(block, kind.size() - 1) {
+            if self.push(block, kind.size(), kind.size() - 1) {
                 return Ok(());
             }
             self.free_slow(block)
@@ -274,7 +274,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
 
 // SAFETY: blocks are as large and as aligned as their layout says, and disjoint; violations do not unwind where panics
 // abort.
-unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
+unsafe impl<S: Source, T: Threading, C: SizeClasses> GlobalAlloc for Heap<S, T, C> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match self.allocate(layout.size(), layout.align()) {
             Ok((block, _)) => block.as_ptr(),

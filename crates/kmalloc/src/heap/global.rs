@@ -9,9 +9,9 @@ use crate::threading::Threading;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 use kmalloc_bucket::resident::PAGE_SIZE;
-use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, mask_of, slot_of};
+use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, SizeClasses, mask_of};
 
-impl<S: Source, T: Threading> Heap<S, T> {
+impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// Takes and returns what `alloc` does, in the same registers, so that the fast path has nothing to move.
     #[cold]
     #[inline(never)]
@@ -52,7 +52,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
 }
 
 /// What kmalloc and its family are made of.
-impl<S: Source, T: Threading> Heap<S, T> {
+impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// A block, and whether its bytes are known to be zero.
     #[inline(always)]
     pub(super) fn allocate(&self, size: usize, align: usize) -> Result<(NonNull<u8>, bool), Error> {
@@ -70,7 +70,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
         // SAFETY: as the caller says.
         unsafe {
             let kind = self.kind_of(block)?;
-            if !self.push(block, kind.size() - 1) {
+            if !self.push(block, kind.size(), kind.size() - 1) {
                 return self.free_slow(block);
             }
             if let Kind::Bucket { .. } = kind {
@@ -110,7 +110,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
 }
 
 // SAFETY: blocks are as large and as aligned as their layout says (`slots::mask_of`), and disjoint; nothing unwinds.
-unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
+unsafe impl<S: Source, T: Threading, C: SizeClasses> GlobalAlloc for Heap<S, T, C> {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match self.pop(mask_of(layout.size(), layout.align())) {
@@ -124,7 +124,7 @@ unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
         // SAFETY: `block` is a block of this heap that was allocated with this layout.
         unsafe {
             let mask = mask_of(layout.size(), layout.align());
-            if !self.push(NonNull::new_unchecked(block), mask) {
+            if !self.push(NonNull::new_unchecked(block), layout.size(), mask) {
                 self.dealloc_slow(block);
             }
         }
@@ -150,7 +150,7 @@ unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let old = mask_of(layout.size(), layout.align());
         let new = mask_of(size, layout.align());
-        if old.max(new) <= BUCKET_MASK_MAX && slot_of(old) == slot_of(new) {
+        if old.max(new) <= BUCKET_MASK_MAX && C::slot_of(old) == C::slot_of(new) {
             return block;
         }
         // SAFETY: `block` is a block of this heap that was allocated with this layout.
