@@ -9,6 +9,7 @@ use crate::shared::Shared;
 use crate::source::Source;
 use crate::thread_heap::ThreadHeap;
 use crate::{Error, NO_ROOM};
+use collect::FREED_PAGES_MIN;
 use core::ptr::{self, NonNull};
 use kmalloc_bucket::resident::buckets::{
     BUCKET_SLOTS_MAX, Bucket, Geometry, LARGEST_BLOCK_PAGES,
@@ -196,14 +197,19 @@ impl Local {
         }
     }
 
-    /// Grows a run, or a bucket that is one block, into free mapped pages behind it; `false` if it is something else, or
+    /// Grows a run, or a block of slot `largest`, into free mapped pages behind it; `false` if it is something else, or
     /// if that is not quickly done.
     ///
     /// # Safety
     ///
     /// `block` lies in a segment of this thread.
     #[inline(always)]
-    pub unsafe fn run_grow_quickly(&mut self, block: NonNull<u8>, pages_new: usize) -> bool {
+    pub unsafe fn run_grow_quickly(
+        &mut self,
+        block: NonNull<u8>,
+        pages_new: usize,
+        largest: usize,
+    ) -> bool {
         let page = page_of(block.addr().get());
         // SAFETY: as the caller says.
         unsafe {
@@ -211,16 +217,15 @@ impl Local {
             let tags = &(*segment).tags;
             let (pages_old, is_bucket) = match tags.get(page) {
                 Tag::Run { pages } => (pages, false),
-                Tag::Bucket { slot, .. } if slot == self.geometry.largest() => {
-                    (LARGEST_BLOCK_PAGES, true)
-                }
+                Tag::Bucket { slot, .. } if slot == largest => (LARGEST_BLOCK_PAGES, true),
                 _ => return false,
             };
-            if pages_new <= pages_old || pages_new > RUN_PAGES_MAX {
+            if pages_new > RUN_PAGES_MAX {
                 return false;
             }
             let books = &mut (*segment).books;
-            let more = pages_new - pages_old;
+            // If there are no more, these are too many to be taken quickly.
+            let more = pages_new.wrapping_sub(pages_old);
             if !books.free.take_if_in(&books.mapped, page + pages_old, more) {
                 return false;
             }
@@ -228,8 +233,48 @@ impl Local {
                 tags.clear(page, LARGEST_BLOCK_PAGES);
             }
             tags.set_run(page, pages_new);
+            // Some pages stay, so the segment stays where it is among the others.
             self.used_pages += more;
-            self.move_back_if_full(NonNull::new_unchecked(segment));
+        }
+        true
+    }
+
+    /// Frees a run, and makes a block of slot `largest` of its first pages if there is none: programs that grow one
+    /// buffer after the other find it, with room behind it. `false` if that is not quickly done.
+    ///
+    /// # Safety
+    ///
+    /// `block` lies in a segment of this thread, and if a run begins there, nothing uses it any more.
+    #[inline(always)]
+    pub unsafe fn run_free_quickly(&mut self, block: NonNull<u8>, largest: usize) -> bool {
+        let page = page_of(block.addr().get());
+        // SAFETY: as the caller says; a list's blocks are unused.
+        unsafe {
+            let segment = Segment::of(block);
+            let tags = &(*segment.as_ptr()).tags;
+            let Tag::Run { pages } = tags.get(page) else {
+                return false;
+            };
+            let head = Local::head(self, largest);
+            if pages <= LARGEST_BLOCK_PAGES
+                || !page.is_multiple_of(LARGEST_BLOCK_PAGES)
+                || !(*head).is_null()
+                || self.segments.first() != Some(segment)
+                || self.freed_pages > FREED_PAGES_MIN
+            {
+                return false;
+            }
+            let rest = pages - LARGEST_BLOCK_PAGES;
+            let free = &mut (*segment.as_ptr()).books.free;
+            if !free.insert_in_word(page + LARGEST_BLOCK_PAGES, rest) {
+                return false;
+            }
+            tags.set_bucket(page, LARGEST_BLOCK_PAGES, largest);
+            let block = block.cast::<Block>().as_ptr();
+            (*block).next = ptr::null_mut();
+            *head = block;
+            self.used_pages -= rest;
+            self.freed_pages += rest;
         }
         true
     }

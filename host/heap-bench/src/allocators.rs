@@ -39,7 +39,12 @@ pub enum Side {
 /// Bytes that a heap may take from the host.
 const LIMIT: usize = 8 << 30;
 
+/// The bench's own memory: the system's allocator is one of those measured.
 // SAFETY: the bench has one thread.
+#[global_allocator]
+static OWN: Heap<HostSource> = unsafe { Heap::single_threaded(HostSource::new(LIMIT)) };
+
+// SAFETY: as above.
 static KMALLOC: Heap<HostSource> = unsafe { Heap::single_threaded(HostSource::new(LIMIT)) };
 static KMALLOC_POWERS: Heap<HostSource, SingleThread, PowersOfTwo> =
     // SAFETY: as above.

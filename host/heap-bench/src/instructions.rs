@@ -11,7 +11,7 @@ pub const RUN: &str = "run";
 /// Instructions of a pair of calls of the baseline: the calls, the address, and two returns. Added back, so that a figure
 /// is what an allocator's two functions cost with the calls of them.
 const BASELINE_PAIR: f64 = 5.0;
-/// The part of a timed round that is counted.
+/// The part of a timed round that is counted of a workload that does the same all the time.
 const UNITS_FRACTION: usize = 4;
 
 /// Whether there is a callgrind.
@@ -50,7 +50,12 @@ pub fn per_step(
 
 fn per_unit(allocator: &Allocator, workload: &Workload) -> Result<f64, String> {
     let short = workload.units_before;
-    let units = (workload.units / UNITS_FRACTION).max(1);
+    let units = if workload.fills_memory {
+        // What happens now and then is a part of it.
+        workload.units
+    } else {
+        workload.units / UNITS_FRACTION
+    };
     let counted = total(allocator, workload, short + units)? - total(allocator, workload, short)?;
     Ok(counted as f64 / units as f64)
 }

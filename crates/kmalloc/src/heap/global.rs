@@ -4,7 +4,7 @@
 use super::Heap;
 use super::slow::Kind;
 use crate::Error;
-use crate::source::{Region, Source};
+use crate::source::Source;
 use crate::threading::Threading;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
@@ -22,18 +22,48 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
         }
     }
 
+    /// As `realloc_slow`, with the arguments of `realloc`.
+    ///
+    /// # Safety
+    ///
+    /// As [`GlobalAlloc::realloc`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn realloc_slow_or_null(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as the caller says.
+        let moved = unsafe {
+            let block = NonNull::new_unchecked(block);
+            self.realloc_slow(block, layout.size(), size, layout.align())
+        };
+        moved.map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    /// Whether the block lies in a segment of the running thread.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a block of this heap in use.
+    #[inline(always)]
+    unsafe fn is_own_resident(&self, block: NonNull<u8>) -> bool {
+        // SAFETY: as the caller says.
+        unsafe { self.source().is_resident(block.addr().get()) && self.is_own(block) }
+    }
+
     /// Grows a block of whole pages to serve a request with this mask; `false` if that is not quickly done.
     ///
     /// # Safety
     ///
     /// `block` is a block of this heap in use.
-    #[inline(never)]
+    #[inline(always)]
     unsafe fn grow_quickly(&self, block: NonNull<u8>, mask: usize) -> bool {
         // SAFETY: the block lies in an open segment, and the part is this thread's own.
         unsafe {
-            self.shared.region_of(block) == Some(Region::Resident)
-                && self.is_own(block)
-                && (*self.local()).run_grow_quickly(block, mask / PAGE_SIZE + 1)
+            self.is_own_resident(block)
+                && (*self.local()).run_grow_quickly(
+                    block,
+                    mask / PAGE_SIZE + 1,
+                    C::GEOMETRY.largest(),
+                )
         }
     }
 
@@ -46,8 +76,13 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     #[inline(never)]
     unsafe fn dealloc_slow(&self, block: *mut u8) {
         // SAFETY: as the caller says.
-        let freed = unsafe { self.free_slow(NonNull::new_unchecked(block)) };
-        debug_assert_eq!(freed, Ok(()));
+        unsafe {
+            let block = NonNull::new_unchecked(block);
+            let quickly = self.is_own_resident(block)
+                && (*self.local()).run_free_quickly(block, C::GEOMETRY.largest());
+            let freed = quickly || self.free_slow(block).is_ok();
+            debug_assert!(freed);
+        }
     }
 }
 
@@ -148,21 +183,20 @@ unsafe impl<S: Source, T: Threading, C: SizeClasses> GlobalAlloc for Heap<S, T, 
 
     #[inline(always)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let old = mask_of(layout.size(), layout.align());
-        let new = mask_of(size, layout.align());
-        if old.max(new) <= BUCKET_MASK_MAX && C::slot_of(old) == C::slot_of(new) {
-            return block;
-        }
         // SAFETY: `block` is a block of this heap that was allocated with this layout.
         unsafe {
-            let block = NonNull::new_unchecked(block);
-            if new > old && new > BUCKET_MASK_MAX && self.grow_quickly(block, new) {
-                return block.as_ptr();
+            let new = mask_of(size, layout.align());
+            if new > BUCKET_MASK_MAX {
+                if self.grow_quickly(NonNull::new_unchecked(block), new) {
+                    return block;
+                }
+            } else {
+                let old = mask_of(layout.size(), layout.align());
+                if old <= BUCKET_MASK_MAX && C::slot_of(old) == C::slot_of(new) {
+                    return block;
+                }
             }
-            match self.realloc_slow(block, layout.size(), size, layout.align()) {
-                Ok(block) => block.as_ptr(),
-                Err(_) => ptr::null_mut(),
-            }
+            self.realloc_slow_or_null(block, layout, size)
         }
     }
 }

@@ -21,7 +21,7 @@ const RESERVE_PAGES_MIN: usize = 256;
 /// The part of the pages in use that a heap keeps free on top.
 const RESERVE_FRACTION: usize = 8;
 /// Pages of runs that a program frees before any go back: a fixed number, or a part of those mapped.
-const FREED_PAGES_MIN: usize = 4096;
+pub(super) const FREED_PAGES_MIN: usize = 4096;
 const FREED_FRACTION: usize = 4;
 /// How much a heap may grow after a count until the next, at least: pages, and the part of the pages in use.
 const COLLECT_PAGES_MIN: usize = 32;
