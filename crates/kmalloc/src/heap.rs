@@ -21,8 +21,8 @@ use crate::threading::{SingleThread, ThreadWord, Threading, Threads};
 pub use audit::Audit;
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
-use kmalloc_bucket::size_class::BLOCK_SIZE_MIN;
 use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, QuarterOctaves, SizeClasses};
+use kmalloc_bucket::size_class::BLOCK_SIZE_MIN;
 use threads::Parts;
 
 /// A heap over the memory of a [`Source`].
@@ -45,7 +45,7 @@ unsafe impl<S: Source, C: SizeClasses> Sync for Heap<S, SingleThread, C> {}
 // SAFETY: a thread uses only its own part but for the remote lists, which are atomic, and what is behind locks.
 unsafe impl<S: Source + Sync, W: ThreadWord, C: SizeClasses> Sync for Heap<S, Threads<W>, C> {}
 
-impl<S: Source, C: SizeClasses> Heap<S, SingleThread, C> {
+impl<S: Source> Heap<S, SingleThread> {
     /// A heap for one thread.
     ///
     /// # Safety
@@ -56,9 +56,27 @@ impl<S: Source, C: SizeClasses> Heap<S, SingleThread, C> {
     }
 }
 
-impl<S: Source + Sync, W: ThreadWord, C: SizeClasses> Heap<S, Threads<W>, C> {
+impl<S: Source, C: SizeClasses> Heap<S, SingleThread, C> {
+    /// As [`Heap::single_threaded`], with the size classes that the heap's type names.
+    ///
+    /// # Safety
+    ///
+    /// Only one thread ever uses the heap.
+    pub const unsafe fn single_threaded_with_classes(source: S) -> Self {
+        Heap::new(source)
+    }
+}
+
+impl<S: Source + Sync, W: ThreadWord> Heap<S, Threads<W>> {
     /// A heap for any number of threads. It must be the only one that uses the word `W`.
     pub const fn threaded(source: S) -> Self {
+        Heap::new(source)
+    }
+}
+
+impl<S: Source + Sync, W: ThreadWord, C: SizeClasses> Heap<S, Threads<W>, C> {
+    /// As [`Heap::threaded`], with the size classes that the heap's type names.
+    pub const fn threaded_with_classes(source: S) -> Self {
         Heap::new(source)
     }
 }

@@ -11,9 +11,7 @@ use crate::thread_heap::ThreadHeap;
 use crate::{Error, NO_ROOM};
 use collect::FREED_PAGES_MIN;
 use core::ptr::{self, NonNull};
-use kmalloc_bucket::resident::buckets::{
-    BUCKET_SLOTS_MAX, Bucket, Geometry, LARGEST_BLOCK_PAGES,
-};
+use kmalloc_bucket::resident::buckets::{BUCKET_SLOTS_MAX, Bucket, Geometry, LARGEST_BLOCK_PAGES};
 use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, OCTAVE_COUNT, OCTAVE_MIN, octave_of};
 use kmalloc_bucket::resident::tags::Tag;
 use kmalloc_bucket::resident::{PAGE_SIZE, RUN_PAGES_MAX, page_of};
@@ -88,6 +86,9 @@ pub(crate) struct Local {
     /// Freed blocks that are not used again yet.
     #[cfg(feature = "checked")]
     pub quarantine: [crate::checked::Queue; BUCKET_SLOTS_MAX],
+    /// Freed runs that are not used again yet.
+    #[cfg(feature = "checked")]
+    pub run_quarantine: crate::checked::Queue,
 }
 
 /// Calls of `kfree` between two counts of the free blocks, at least.
@@ -108,6 +109,8 @@ impl Local {
             frees_until_collect: FREES_PER_COLLECT_MIN,
             #[cfg(feature = "checked")]
             quarantine: [crate::checked::Queue::NONE; BUCKET_SLOTS_MAX],
+            #[cfg(feature = "checked")]
+            run_quarantine: crate::checked::Queue::NONE,
         }
     }
 
@@ -144,7 +147,8 @@ impl Local {
         // SAFETY: as the caller says.
         unsafe {
             let kept = (&raw mut (*local).kept).cast::<*mut Block>();
-            kept.wrapping_sub(OCTAVE_MIN).wrapping_add(mask.ilog2() as usize)
+            kept.wrapping_sub(OCTAVE_MIN)
+                .wrapping_add(mask.ilog2() as usize)
         }
     }
 
@@ -323,7 +327,15 @@ impl Local {
         let (segment, page) = self.take_or_grow(shared, owner, request)?;
         // SAFETY: the pages are mapped and were just taken.
         unsafe {
-            (*segment.as_ptr()).tags.set_bucket(page, bucket.pages, slot);
+            (*segment.as_ptr())
+                .tags
+                .set_bucket(page, bucket.pages, slot);
+            #[cfg(feature = "checked")]
+            {
+                use crate::checked::{Trailer, bucket_end};
+                let (last, size) = bucket_end(Segment::page_address(segment, page), bucket);
+                Trailer::of(last, size).set_free(&shared.secret);
+            }
             Ok(Fresh {
                 next: Segment::page_address(segment, page).as_ptr(),
                 left: bucket.blocks * bucket.block_size,

@@ -48,7 +48,7 @@ static OWN: Heap<HostSource> = unsafe { Heap::single_threaded(HostSource::new(LI
 static KMALLOC: Heap<HostSource> = unsafe { Heap::single_threaded(HostSource::new(LIMIT)) };
 static KMALLOC_POWERS: Heap<HostSource, SingleThread, PowersOfTwo> =
     // SAFETY: as above.
-    unsafe { Heap::single_threaded(HostSource::new(LIMIT)) };
+    unsafe { Heap::single_threaded_with_classes(HostSource::new(LIMIT)) };
 static KMALLOC_THREADS: Heap<HostSource, Threads<LocalWord>> =
     Heap::threaded(HostSource::new(LIMIT));
 

@@ -114,7 +114,13 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     pub unsafe fn kfree(&self, block: NonNull<u8>) -> Result<(), Error> {
         if self.shared.region_of(block).is_none() {
             // SAFETY: as the caller says.
-            return unsafe { self.source().free_elsewhere(block) };
+            let freed = unsafe { self.source().free_elsewhere(block) };
+            #[cfg(feature = "checked")]
+            if freed.is_err() {
+                use crate::checked::{Call, Fault, report};
+                report(Fault::BadPointer, Call::Free, block, 0);
+            }
+            return freed;
         }
         // SAFETY: as the caller says.
         unsafe { self.free(block) }

@@ -292,8 +292,8 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
                 return Ok(moved);
             }
             // It is a block, so it can be freed.
-            let freed = self.push(block, kind.size(), kind.size() - 1)
-                || self.free_slow(block).is_ok();
+            let freed =
+                self.push(block, kind.size(), kind.size() - 1) || self.free_slow(block).is_ok();
             debug_assert!(freed);
             Ok(moved)
         }

@@ -277,6 +277,9 @@ unsafe fn count_of<'a>(block: NonNull<Block>) -> (usize, &'a mut u16) {
         let Tag::Bucket { index, .. } = tag else {
             unreachable!("a free block in pages of {tag:?}")
         };
-        (page - index, &mut (*segment).books.free_blocks[page - index])
+        (
+            page - index,
+            &mut (*segment).books.free_blocks[page - index],
+        )
     }
 }
