@@ -60,7 +60,7 @@ void *kmalloc_dma_with_address(size_t size, uint64_t *dma_addr);
 /* Frees memory for a device; NULL is none. */
 void kfree_dma(void *block);
 
-/* The reason of the last failure, an `enum kmalloc_error`. */
+/* The reason of this thread's last failure, an `enum kmalloc_error`. */
 int kmalloc_last_error(void);
 /* What it means. */
 const char *kmalloc_error_text(int error);

@@ -14,6 +14,8 @@ pub struct ThreadHeap {
     pub(crate) local: UnsafeCell<Local>,
     /// Blocks of this thread that others freed.
     pub(crate) remote: RemoteList<Block>,
+    /// What the thread left to be found by itself, see `Heap::set_note`.
+    pub(crate) note: Cell<u32>,
     /// The next in the list of those without a thread.
     pub(crate) next_orphan: Cell<*const ThreadHeap>,
 }
@@ -23,6 +25,7 @@ impl ThreadHeap {
         ThreadHeap {
             local: UnsafeCell::new(Local::new(geometry)),
             remote: RemoteList::new(),
+            note: Cell::new(0),
             next_orphan: Cell::new(ptr::null()),
         }
     }

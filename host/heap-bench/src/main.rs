@@ -96,8 +96,15 @@ fn run(arguments: &[String]) -> Result<(), String> {
 fn compare(options: &Options) -> Result<(), String> {
     let workloads = workloads::all(|name| name.contains(&options.only))?;
     let allocators: Vec<&'static Allocator> = ALLOCATORS.iter().collect();
-    let counts = if options.instructions { allocators.len() } else { 0 };
-    let memories = workloads.iter().filter(|workload| workload.fills_memory).count();
+    let counts = if options.instructions {
+        allocators.len()
+    } else {
+        0
+    };
+    let memories = workloads
+        .iter()
+        .filter(|workload| workload.fills_memory)
+        .count();
     let steps = workloads.len() * (options.rounds + counts) + memories * allocators.len();
     let progress = ProgressBar::new(steps as u64).with_style(
         ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {elapsed}")
@@ -143,7 +150,12 @@ fn measure(
     };
     let samples = time::per_step(allocators, workload, units, options.rounds, done);
     for (&allocator, samples) in allocators.iter().zip(samples) {
-        add(allocator, Kind::Nanoseconds, time::median(&samples), samples);
+        add(
+            allocator,
+            Kind::Nanoseconds,
+            time::median(&samples),
+            samples,
+        );
     }
     if workload.fills_memory {
         for &allocator in allocators {

@@ -69,8 +69,7 @@ pub fn print_peaks(allocator: &Allocator, workload: &Workload, units: usize) -> 
 
 /// The most bytes of memory that this process had.
 fn resident_peak() -> Result<usize, String> {
-    let status =
-        std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
+    let status = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
     let figure = status.lines().find_map(|line| {
         let kilobytes = line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?;
         kilobytes.trim().parse::<usize>().ok()

@@ -86,7 +86,9 @@ pub fn print_table(figures: &[Figure]) {
                 format!("{}.{}", figure.workload, kind.suffix()),
                 figure.value
             );
-            let peers = same.clone().filter(|other| other.allocator.side == Side::Peer);
+            let peers = same
+                .clone()
+                .filter(|other| other.allocator.side == Side::Peer);
             if let Some(best) = peers.min_by(|one, other| one.value.total_cmp(&other.value)) {
                 let ratio = figure.value / best.value;
                 print!(
@@ -102,7 +104,9 @@ pub fn print_table(figures: &[Figure]) {
     }
     for allocator in ALLOCATORS {
         if let Some(why) = allocator.not_counted
-            && figures.iter().any(|figure| figure.kind == Kind::Instructions)
+            && figures
+                .iter()
+                .any(|figure| figure.kind == Kind::Instructions)
         {
             println!("no instructions of {}: {why}", allocator.name);
         }

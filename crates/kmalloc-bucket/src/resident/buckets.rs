@@ -85,7 +85,11 @@ impl Bucket {
             block_size,
             blocks: pages * PAGE_SIZE / block_size,
             pages,
-            align: if block_size.is_power_of_two() { pages } else { 1 },
+            align: if block_size.is_power_of_two() {
+                pages
+            } else {
+                1
+            },
             reciprocal: (1_u64 << 32).div_ceil(block_size as u64) as u32,
         }
     }

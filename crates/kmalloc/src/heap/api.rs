@@ -126,6 +126,23 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
         unsafe { self.free(block) }
     }
 
+    /// Leaves a number with the running thread's part of the heap, for [`Heap::note`]; `false` if there is no memory for a
+    /// part. The C functions keep the reason of a thread's last failure there.
+    pub fn set_note(&self, note: u32) -> bool {
+        let part = self.current();
+        part.is_ok_and(|part| {
+            part.note.set(note);
+            true
+        })
+    }
+
+    /// What this thread passed to [`Heap::set_note`] last; none if it has no part of the heap, 0 if it never did.
+    pub fn note(&self) -> Option<u32> {
+        // SAFETY: parts live as long as the heap; one in use is its thread's own.
+        let part = unsafe { T::current(&self.main).as_ref() };
+        part.map(|part| part.note.get())
+    }
+
     /// Bytes that the owner of a block may use.
     ///
     /// # Safety

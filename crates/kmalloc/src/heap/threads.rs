@@ -97,6 +97,7 @@ impl<S: Source + Sync, W: ThreadWord, C: SizeClasses> Heap<S, Threads<W>, C> {
         };
         self.reclaim(part);
         Threads::<W>::set_current(ptr::null());
+        part.note.set(0);
         let mut parts = self.parts.0.lock();
         part.next_orphan.set(parts.orphan);
         parts.orphan = part;

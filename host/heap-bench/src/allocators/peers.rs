@@ -141,7 +141,11 @@ pub type TalcHeap = talc::cell::TalcSyncCell<
 /// talc over blocks of the system's allocator.
 pub const fn talc_over_the_system() -> TalcHeap {
     // SAFETY: the bench has one thread.
-    unsafe { TalcHeap::new(talc::TalcCell::new(talc::source::GlobalAllocSource::new(System))) }
+    unsafe {
+        TalcHeap::new(talc::TalcCell::new(talc::source::GlobalAllocSource::new(
+            System,
+        )))
+    }
 }
 
 /// Gives the same memory to everyone.
