@@ -11,7 +11,7 @@ mod regions;
 
 use client_test::{Outcome, Test, check, ok};
 use core::sync::atomic::{AtomicU64, Ordering};
-use kmalloc::{Error, println};
+use kmalloc::println;
 use regions::{Region, Regions};
 
 kmalloc::main!(main);
