@@ -15,9 +15,16 @@ kmalloc::main!(main);
 
 const TESTS: &[Test] = &[
     ("three_hundred_clients_live_at_once", many_live),
-    ("a_call_among_a_flood_of_small_requests_is_bounded", || flood("churn")),
-    ("a_call_among_a_flood_of_large_requests_is_bounded", || flood("gorge")),
-    ("a_call_while_others_are_taken_back_is_bounded", among_deaths),
+    ("a_call_among_a_flood_of_small_requests_is_bounded", || {
+        flood("churn")
+    }),
+    ("a_call_among_a_flood_of_large_requests_is_bounded", || {
+        flood("gorge")
+    }),
+    (
+        "a_call_while_others_are_taken_back_is_bounded",
+        among_deaths,
+    ),
 ];
 
 /// Clients that live at once, and clients of a flood.
@@ -29,8 +36,8 @@ const SHARE: u64 = 800 << 10;
 const CALLS: usize = 300;
 /// Ticks of the longest request of a kind: of a block of a bucket, and of 64 KiB in pages of their own, with the tables and
 /// books that either may need. The server does one request after the other, in the order in which they came.
-const SMALL_TICKS: u64 = 20_000;
-const LARGE_TICKS: u64 = 150_000;
+const SMALL_TICKS: u64 = 5_300;
+const LARGE_TICKS: u64 = 80_000;
 /// Ticks of the longest slice of work that the server does between requests.
 const SLICE_TICKS: u64 = 100_000;
 
@@ -95,7 +102,10 @@ fn many_live() -> Outcome {
     println!("# {CROWD} clients live");
     end_all(&children)?;
     let after = ok!(served::stats());
-    check_eq!((after.limit, after.committed), (before.limit, before.committed));
+    check_eq!(
+        (after.limit, after.committed),
+        (before.limit, before.committed)
+    );
     Ok(())
 }
 
