@@ -5,13 +5,14 @@ use crate::cspace::Layout;
 use crate::thread;
 use crate::timer::Timer;
 use crate::windows::{LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
+use crate::worker::Workers;
 use alloc::vec;
 use alloc::vec::Vec;
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_protocol::Cache;
 use kmalloc_server::kernel::{
-    ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadStart,
+    ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadStart, Worker,
 };
 use kmalloc_server::physical::Page;
 use kmalloc_server::segments::{LEDGER_ENTRIES, LEDGER_FRAMES};
@@ -36,6 +37,8 @@ pub struct Sel4 {
     pub(crate) bootinfo: BootInfoPtr,
     /// The alarm clock.
     pub(crate) timer: Timer,
+    /// The threads beside this one.
+    pub(crate) workers: Workers,
 }
 
 impl Sel4 {
@@ -47,6 +50,7 @@ impl Sel4 {
         segments: usize,
         bootinfo: BootInfoPtr,
         timer: Timer,
+        workers: Workers,
     ) -> Sel4 {
         Sel4 {
             layout,
@@ -55,6 +59,7 @@ impl Sel4 {
             ledger_frames: vec![0; segments],
             bootinfo,
             timer,
+            workers,
         }
     }
 
@@ -370,5 +375,9 @@ impl Kernel for Sel4 {
 
     fn clear_alarm(&mut self) {
         self.timer.clear();
+    }
+
+    fn wake(&mut self, worker: Worker) {
+        self.workers.wake(worker);
     }
 }

@@ -12,6 +12,7 @@ mod boot_heap;
 mod console;
 mod cspace;
 mod elf;
+mod handover;
 mod interrupts;
 mod kernel;
 mod ports;
@@ -22,6 +23,7 @@ mod thread;
 mod timer;
 mod untypeds;
 mod windows;
+mod worker;
 
 use kmalloc_manifest::System;
 use sel4_root_task::root_task;
@@ -121,7 +123,11 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
     }
     let server_bytes = total - booted.server.books().total;
     let pieces = core::mem::take(&mut booted.pieces);
-    let server = serve::Desk::new(booted, names).serve();
+    let mut server = serve::Desk::new(booted, names).serve();
+    if let Err(error) = server.kernel_mut().workers.stop() {
+        print_line!("# the workers can't be stopped: {error}");
+        return false;
+    }
     let books = server.books();
     report::books(books, server_bytes);
     let (mut kernel, physical) = server.dissolve();

@@ -11,7 +11,7 @@ use kmalloc_protocol::message::{
 };
 use kmalloc_protocol::{LABEL, Reply, Response};
 use kmalloc_server::client::{Badge, Fault, FaultKind, SIGNAL};
-use kmalloc_server::kernel::Kernel;
+use kmalloc_server::kernel::{Kernel, Worker};
 use kmalloc_server::{Outcome, Quick, Server};
 use sel4::{MessageInfo, MessageInfoBuilder, RecvWithMRs, Word, cap};
 use sel4_extension::reply_recv_with_mrs;
@@ -82,7 +82,7 @@ impl<'a> Desk<'a> {
                     Some(answer) => {
                         reply_recv_with_mrs(endpoint, answer.info, answer.words, authority())
                     }
-                    None if !self.names.is_working() && self.close() => return self.server,
+                    None if self.is_over() => return self.server,
                     None => endpoint.recv_with_mrs(authority()),
                 },
             };
@@ -96,6 +96,11 @@ impl<'a> Desk<'a> {
             return Quick::Slow;
         }
         self.server.handle_quick(received.badge, &received.msg)
+    }
+
+    /// Whether nobody is left, and nothing of anybody.
+    fn is_over(&mut self) -> bool {
+        !self.names.is_working() && self.close() && !self.server.is_taking_back()
     }
 
     /// Tells the services that nobody is left to serve; true when they have ended too.
@@ -119,6 +124,9 @@ impl<'a> Desk<'a> {
             self.signalled(received.badge);
             return None;
         }
+        if let Some(worker) = Badge::unpack(received.badge).worker() {
+            return self.answer_worker(worker, received);
+        }
         let caps = received.info.extra_caps() + received.info.caps_unwrapped() != 0;
         let length = received.info.length();
         if length <= SHORT_WORDS && !Badge::unpack(received.badge).fault {
@@ -141,6 +149,31 @@ impl<'a> Desk<'a> {
         {
             self.server.alarm(now_us);
         }
+    }
+
+    /// Does a slice of a worker's work; what to tell it.
+    #[cold]
+    #[inline(never)]
+    fn answer_worker(&mut self, worker: Worker, received: &RecvWithMRs) -> Option<Answer> {
+        if Badge::unpack(received.badge).fault {
+            let fault =
+                sel4::with_ipc_buffer(|buffer| sel4_extension::fault(buffer, &received.info));
+            panic!("the {worker:?} has faulted: {fault:?}");
+        }
+        let more = match worker {
+            Worker::Reclaimer => self.server.work(),
+        };
+        if !more {
+            // It is not told when nothing will ever be left to do.
+            if self.is_over() {
+                return None;
+            }
+            self.server.kernel_mut().workers.rests(worker);
+        }
+        Some(Answer {
+            info: info(1),
+            words: [more.into(), 0, 0, 0],
+        })
     }
 
     /// Faults, and messages that do not fit the registers.

@@ -7,7 +7,7 @@ use crate::failure::FailurePlan;
 use crate::memory::Memory;
 use kmalloc_server::kernel::{Object, Slot};
 use kmalloc_server::physical::{Chunk, Large, Page, Physical};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl FakeKernel {
     /// A kernel that has booted with these untypeds (physical address, log2 of the bytes) and a root task that has cut
@@ -31,6 +31,7 @@ impl FakeKernel {
             identities: 0,
             ledgers: BTreeMap::new(),
             threads: BTreeMap::new(),
+            woken: BTreeSet::new(),
             failures: FailurePlan::default(),
             refusals: Vec::new(),
             clock: Default::default(),

@@ -10,7 +10,7 @@ use crate::{ASID_POOL_SIZE, FakeKernel, LEDGER_ENTRIES, LEDGER_FRAMES, RETYPE_MA
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_server::kernel::{
     ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadIndex,
-    ThreadStart,
+    ThreadStart, Worker,
 };
 use kmalloc_server::physical::Page;
 
@@ -393,5 +393,9 @@ impl Kernel for FakeKernel {
 
     fn clear_alarm(&mut self) {
         self.clock.alarm_us = None;
+    }
+
+    fn wake(&mut self, worker: Worker) {
+        self.woken.insert(worker);
     }
 }

@@ -30,10 +30,10 @@ pub use view::Fault;
 use capability::Capabilities;
 use failure::FailurePlan;
 use kmalloc_bucket::ledger::Entry;
-use kmalloc_server::kernel::{ClientIndex, Slot, ThreadIndex, ThreadStart};
+use kmalloc_server::kernel::{ClientIndex, Slot, ThreadIndex, ThreadStart, Worker};
 use kmalloc_server::physical::Page;
 use memory::Memory;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects that one retype makes at the most.
 pub const RETYPE_MAX: usize = 256;
@@ -56,6 +56,7 @@ pub struct FakeKernel {
     identities: u64,
     ledgers: BTreeMap<u32, Ledger>,
     threads: BTreeMap<(ClientIndex, ThreadIndex), ThreadStart>,
+    woken: BTreeSet<Worker>,
     failures: FailurePlan,
     refusals: Vec<Refusal>,
     clock: Clock,
@@ -120,6 +121,11 @@ impl FakeKernel {
         self.threads
             .values()
             .filter(move |thread| thread.client == client)
+    }
+
+    /// Whether a worker has been told of work since it was last asked; it waits again.
+    pub fn take_wake(&mut self, worker: Worker) -> bool {
+        self.woken.remove(&worker)
     }
 
     /// Whether a page of memory holds only zeros.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the server keeps of a client.
 
-use crate::kernel::ClientIndex;
+use crate::kernel::{ClientIndex, Worker};
 use crate::segments::SEGMENT_PAGES;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_bucket::size_class::CLASS_COUNT;
@@ -25,13 +25,15 @@ const INDEX_BITS: u32 = 9;
 const GENERATION_BITS: u32 = 16;
 const FAULT_BIT: u32 = INDEX_BITS + GENERATION_BITS;
 
-const _: () = assert!(CLIENTS_MAX <= 1 << INDEX_BITS);
-
 /// This bit is set in the badges of signals, and of no message of a client: they come by the notification that is bound to
 /// the server's thread. Several signals arrive as one, with the bits of all.
 pub const SIGNAL: u64 = 1 << (FAULT_BIT + 1);
 
 const _: () = assert!(SIGNAL < 1 << 28, "a badge has 28 bits on the oldest kernel");
+/// Workers have the last places that a badge can name, from the end on, and no client ever has them.
+const WORKERS_END: u16 = 1 << INDEX_BITS;
+
+const _: () = assert!(CLIENTS_MAX + Worker::ALL.len() <= 1 << INDEX_BITS);
 
 /// What a badge says: which client, which of its lives, and whether the kernel speaks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,22 @@ impl Badge {
             generation: (badge >> INDEX_BITS) as u16,
             fault: badge >> FAULT_BIT & 1 == 1,
         }
+    }
+
+    /// The badge of a worker's calls, or of its faults.
+    pub const fn of_worker(worker: Worker, fault: bool) -> Badge {
+        Badge {
+            client: ClientIndex(WORKERS_END - 1 - worker.index() as u16),
+            generation: 0,
+            fault,
+        }
+    }
+
+    /// The worker that has this badge; `None` for a client's.
+    #[inline]
+    pub fn worker(self) -> Option<Worker> {
+        let index = (WORKERS_END - 1).checked_sub(self.client.0)?;
+        Worker::ALL.get(usize::from(index)).copied()
     }
 }
 

@@ -2,9 +2,9 @@
 //! One message in, one outcome out.
 
 use crate::Server;
-use crate::client::{Badge, End, Fault, Life, Obituary};
+use crate::client::{Badge, End, Fault, Life, NO_BADGE, Obituary};
 use crate::dma::DmaRequest;
-use crate::kernel::{ClientIndex, Kernel};
+use crate::kernel::{ClientIndex, Kernel, Worker};
 use crate::memory::bytes;
 use crate::served::check_flags;
 use kmalloc_protocol::message::quick::{self, QuickRequest};
@@ -196,7 +196,7 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// Ends a client and takes back all it had.
+    /// Ends a client: it runs no more and no badge of it counts. What it had is taken back by [`Server::work`].
     pub fn end(&mut self, client: ClientIndex, end: End) -> Outcome<'static> {
         let Some(account) = self
             .clients
@@ -213,12 +213,16 @@ impl<K: Kernel> Server<K> {
             held_bytes: counters.block_bytes
                 + bytes((counters.region_pages + counters.dma_pages) as usize),
         };
-        // What can't be taken back now stays charged to the dead client, and the books say so.
-        let _ = self
-            .kernel
-            .stop_threads(client, threads)
-            .map_err(Error::from)
-            .and_then(|()| self.take_all_back(client));
+        let stopped = self.kernel.stop_threads(client, threads);
+        if let Ok(account) = self.client_mut(client) {
+            account.life = Life::Ending;
+            account.badge = NO_BADGE;
+        }
+        // What a client has that may still run is not taken from it: it stays charged, and the books say so.
+        if stopped.is_ok() {
+            self.ending.insert(client.index());
+            self.kernel.wake(Worker::Reclaimer);
+        }
         Outcome::Ended { client, obituary }
     }
 

@@ -85,6 +85,24 @@ impl ClientObject {
     }
 }
 
+/// A thread of the root task beside the one that serves. It shares nothing of the server's state: it calls the server's
+/// endpoint like a client, by a badge of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Worker {
+    /// Has the server do, slice by slice, what no request waits for: [`Server::work`](crate::Server::work).
+    Reclaimer,
+}
+
+impl Worker {
+    /// All of them.
+    pub const ALL: [Worker; 1] = [Worker::Reclaimer];
+
+    /// Its place in [`Worker::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
 /// What untyped memory is retyped into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Object {
@@ -230,4 +248,7 @@ pub trait Kernel {
     fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused>;
     /// Forgets the alarm.
     fn clear_alarm(&mut self);
+
+    /// Tells a worker that there is work for it. One that knows is not told again.
+    fn wake(&mut self, worker: Worker);
 }

@@ -30,7 +30,9 @@ mod served;
 pub mod spawn;
 mod tables;
 mod threads;
+mod work;
 
+use crate::bits::BitSet;
 use crate::physical::{PAGE_BITS, Physical};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -48,6 +50,8 @@ pub struct Server<K> {
     physical: Physical,
     segments: Segments,
     clients: Vec<Client>,
+    /// Clients that have ended and still have something, by their places.
+    ending: BitSet,
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
@@ -112,6 +116,7 @@ impl<K: Kernel> Server<K> {
             kernel,
             segments: Segments::new(segment_count(total_pages)),
             clients: vec![Client::VACANT; CLIENTS_MAX],
+            ending: BitSet::new(CLIENTS_MAX),
             pages: vec![PageInfo::FREE; capacity],
             physical,
             mcs,

@@ -50,8 +50,8 @@ fn everything_comes_back_however_a_client_ends() {
                 other => panic!("{other:?}"),
             },
             End::Killed => system.kill(client),
-            End::Fault(fault) => match system.server.fault(badge, fault) {
-                Outcome::Ended { obituary, .. } => obituary,
+            End::Fault(fault) => match system.fault(badge, fault) {
+                Answer::Ended(obituary) => obituary,
                 other => panic!("{other:?}"),
             },
         };

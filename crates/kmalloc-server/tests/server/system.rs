@@ -6,8 +6,8 @@ use fake_kernel::FakeKernel;
 use kmalloc_protocol::message::{BYTES_MAX, bytes_of, decode_response, encode_long, encode_short};
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Error, LABEL, Reply, Request, Response, Stats};
-use kmalloc_server::client::{Badge, End, Obituary};
-use kmalloc_server::kernel::{ClientIndex, Kernel, Mapping, Table};
+use kmalloc_server::client::{Badge, End, Fault, Obituary};
+use kmalloc_server::kernel::{ClientIndex, Kernel, Mapping, Table, Worker};
 use kmalloc_server::physical::{Large, LargeForm, Page};
 use kmalloc_server::spawn::{Load, Spawn};
 use kmalloc_server::{Books, Outcome, Server};
@@ -117,12 +117,10 @@ impl System {
 
     /// A message as it comes from the kernel.
     pub fn send(&mut self, badge: u64, label: u64, caps: bool, message: &[u8]) -> Answer {
-        let answer = match self.server.handle(badge, label, caps, message) {
-            Outcome::Respond(response) => Answer::Response(over_the_wire(&response)),
-            Outcome::Print { text, .. } => Answer::Printed(text.to_string()),
-            Outcome::Ended { obituary, .. } => Answer::Ended(obituary),
-            Outcome::Ignore => Answer::Ignored,
-        };
+        let answer = answer_of(self.server.handle(badge, label, caps, message));
+        if let Answer::Ended(_) = answer {
+            self.work_off();
+        }
         self.requests += 1;
         if self.requests.is_multiple_of(self.scan_every) {
             scan(&self.server);
@@ -236,14 +234,30 @@ impl System {
         }
     }
 
+    /// A message on the fault endpoint.
+    pub fn fault(&mut self, badge: u64, fault: Fault) -> Answer {
+        let answer = answer_of(self.server.fault(badge, fault));
+        self.work_off();
+        answer
+    }
+
     /// Ends a client from outside.
     pub fn kill(&mut self, client: ClientIndex) -> Obituary {
         let outcome = self.server.end(client, End::Killed);
         let Outcome::Ended { obituary, .. } = outcome else {
             panic!("{client:?} to be killed: {outcome:?}");
         };
-        scan(&self.server);
+        self.work_off();
         obituary
+    }
+
+    /// Has the reclaimer run until it has nothing to do.
+    pub fn work_off(&mut self) {
+        while self.server.kernel_mut().take_wake(Worker::Reclaimer) {
+            while self.server.work() {}
+        }
+        scan(&self.server);
+        assert!(!self.server.is_taking_back());
     }
 
     pub fn books(&self) -> Books {
@@ -350,6 +364,16 @@ pub fn filled(system: &System, client: ClientIndex, address: u64, bytes: u64, wo
             system.read_word(client, page) == word
                 && system.read_word(client, page + PAGE - 8) == word
         })
+}
+
+/// What a client sees of an outcome.
+fn answer_of(outcome: Outcome<'_>) -> Answer {
+    match outcome {
+        Outcome::Respond(response) => Answer::Response(over_the_wire(&response)),
+        Outcome::Print { text, .. } => Answer::Printed(text.to_string()),
+        Outcome::Ended { obituary, .. } => Answer::Ended(obituary),
+        Outcome::Ignore => Answer::Ignored,
+    }
 }
 
 /// The address of a block that was replied.

@@ -4,7 +4,6 @@
 use crate::scan::scan;
 use crate::system::{Answer, PAGE, RAM, System, UNLIMITED};
 use kmalloc_protocol::{Error, Reply, Request};
-use kmalloc_server::Outcome;
 use kmalloc_server::client::{Badge, End, Fault, FaultKind};
 use kmalloc_server::kernel::{ClientObject, Kernel, Slot, THREADS_MAX, ThreadIndex};
 
@@ -195,8 +194,8 @@ fn all_threads_end_with_the_client_however_it_ends() {
                 }
                 End::Killed => drop(system.kill(client)),
                 End::Fault(fault) => {
-                    let outcome = system.server.fault(fault_badge, fault);
-                    assert!(matches!(outcome, Outcome::Ended { .. }), "{outcome:?}");
+                    let answer = system.fault(fault_badge, fault);
+                    assert!(matches!(answer, Answer::Ended(_)), "{answer:?}");
                 }
             }
             assert_eq!(system.server.kernel().fallible_calls(), calls);
