@@ -113,8 +113,8 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
     let to_mint = maker.endpoint();
     let reply = maker.make_reply()?;
     let links = maker.make_links()?;
-    let timer = Timer::new(timer_ports, maker.make_handler(TIMER_VECTOR)?);
     let workers = Workers::start(&mut maker, bootinfo)?;
+    let timer = Timer::new(timer_ports, maker.make_handler(TIMER_VECTOR)?);
     maker.map_windows(table_bytes(pages), segment_count(pages))?;
 
     // SAFETY: it is the kernel's own, and stays mapped.

@@ -35,10 +35,10 @@ pub struct Sel4 {
     ledger_frames: Vec<u8>,
     /// Has what gives threads time, on kernels that ask for it.
     pub(crate) bootinfo: BootInfoPtr,
-    /// The alarm clock.
-    pub(crate) timer: Timer,
     /// The threads beside this one.
     pub(crate) workers: Workers,
+    /// The alarm clock.
+    pub(crate) timer: Timer,
 }
 
 impl Sel4 {
@@ -358,6 +358,10 @@ impl Kernel for Sel4 {
         thread::stop(self, client, count).map_err(refused)
     }
 
+    fn wake(&mut self, worker: Worker) {
+        self.workers.wake(worker);
+    }
+
     fn signal(&mut self, client: ClientIndex) {
         let notification: cap::Notification = self
             .cptr(Slot::Client(client, ClientObject::Notification))
@@ -375,9 +379,5 @@ impl Kernel for Sel4 {
 
     fn clear_alarm(&mut self) {
         self.timer.clear();
-    }
-
-    fn wake(&mut self, worker: Worker) {
-        self.workers.wake(worker);
     }
 }

@@ -140,17 +140,6 @@ impl<'a> Desk<'a> {
         self.answer_long(received, caps)
     }
 
-    /// Signals, of which several may have become one.
-    #[cold]
-    #[inline(never)]
-    fn signalled(&mut self, badge: sel4::Word) {
-        if badge & timer::SIGNAL_BADGE == timer::SIGNAL_BADGE
-            && let Ok(Some(now_us)) = self.server.kernel_mut().timer.interrupt()
-        {
-            self.server.alarm(now_us);
-        }
-    }
-
     /// Does a slice of a worker's work; what to tell it.
     #[cold]
     #[inline(never)]
@@ -174,6 +163,17 @@ impl<'a> Desk<'a> {
             info: info(1),
             words: [more.into(), 0, 0, 0],
         })
+    }
+
+    /// Signals, of which several may have become one.
+    #[cold]
+    #[inline(never)]
+    fn signalled(&mut self, badge: sel4::Word) {
+        if badge & timer::SIGNAL_BADGE == timer::SIGNAL_BADGE
+            && let Ok(Some(now_us)) = self.server.kernel_mut().timer.interrupt()
+        {
+            self.server.alarm(now_us);
+        }
     }
 
     /// Faults, and messages that do not fit the registers.

@@ -371,6 +371,10 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
+    fn wake(&mut self, worker: Worker) {
+        self.woken.insert(worker);
+    }
+
     fn signal(&mut self, client: ClientIndex) {
         let notification = Slot::Client(client, ClientObject::Notification);
         assert!(
@@ -393,9 +397,5 @@ impl Kernel for FakeKernel {
 
     fn clear_alarm(&mut self) {
         self.clock.alarm_us = None;
-    }
-
-    fn wake(&mut self, worker: Worker) {
-        self.woken.insert(worker);
     }
 }

@@ -25,15 +25,16 @@ const INDEX_BITS: u32 = 9;
 const GENERATION_BITS: u32 = 16;
 const FAULT_BIT: u32 = INDEX_BITS + GENERATION_BITS;
 
+/// Workers have the last places that a badge can name, from the end on, and no client ever has them.
+const WORKERS_END: u16 = 1 << INDEX_BITS;
+
+const _: () = assert!(CLIENTS_MAX + Worker::ALL.len() <= 1 << INDEX_BITS);
+
 /// This bit is set in the badges of signals, and of no message of a client: they come by the notification that is bound to
 /// the server's thread. Several signals arrive as one, with the bits of all.
 pub const SIGNAL: u64 = 1 << (FAULT_BIT + 1);
 
 const _: () = assert!(SIGNAL < 1 << 28, "a badge has 28 bits on the oldest kernel");
-/// Workers have the last places that a badge can name, from the end on, and no client ever has them.
-const WORKERS_END: u16 = 1 << INDEX_BITS;
-
-const _: () = assert!(CLIENTS_MAX + Worker::ALL.len() <= 1 << INDEX_BITS);
 
 /// What a badge says: which client, which of its lives, and whether the kernel speaks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -238,6 +238,9 @@ pub trait Kernel {
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused>;
     /// Stops the first `count` threads of a client for good, and deletes the capability that its faults come by.
     fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused>;
+
+    /// Tells a worker that there is work for it. One that knows is not told again.
+    fn wake(&mut self, worker: Worker);
     /// Signals a client's notification.
     fn signal(&mut self, client: ClientIndex);
 
@@ -248,7 +251,4 @@ pub trait Kernel {
     fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused>;
     /// Forgets the alarm.
     fn clear_alarm(&mut self);
-
-    /// Tells a worker that there is work for it. One that knows is not told again.
-    fn wake(&mut self, worker: Worker);
 }
