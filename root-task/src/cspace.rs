@@ -7,6 +7,7 @@
 
 use kmalloc_server::client::CLIENTS_MAX;
 use kmalloc_server::kernel::{ClientObject, Slot};
+use kmalloc_server::machine::DEVICE_FRAMES_MAX;
 use kmalloc_server::physical::{LARGE_CHUNKS, LARGE_PAGES};
 
 /// log2 of the slots in a CNode of the second level.
@@ -65,12 +66,13 @@ impl Layout {
             Slot::Client(client, which) => {
                 self.clients + client.index() * CLIENT_SLOTS + which.number()
             }
+            Slot::Device(frame) => self.boot_slots().end + frame as usize,
         }
     }
 
-    /// Numbers of the slots for what the root task makes at boot for itself.
+    /// Numbers of the slots for what the root task makes for itself.
     pub fn boot_slots(&self) -> core::ops::Range<usize> {
-        self.boot..self.boot + LEAF_SLOTS
+        self.boot..self.boot + LEAF_SLOTS - DEVICE_FRAMES_MAX as usize
     }
 
     /// The CNodes of the second level: entries of the top CNode from 1 on.

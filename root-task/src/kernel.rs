@@ -2,8 +2,8 @@
 //! The server's [`Kernel`] on seL4: every operation is one invocation on a slot known by arithmetic.
 
 use crate::cspace::Layout;
+use crate::devices::Devices;
 use crate::thread;
-use crate::timer::Timer;
 use crate::windows::{LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
 use crate::worker::Workers;
 use alloc::vec;
@@ -37,8 +37,8 @@ pub struct Sel4 {
     pub(crate) bootinfo: BootInfoPtr,
     /// The threads beside this one.
     pub(crate) workers: Workers,
-    /// The alarm clock.
-    pub(crate) timer: Timer,
+    /// The alarm clock, and what drivers are given.
+    pub(crate) devices: Devices,
 }
 
 impl Sel4 {
@@ -49,7 +49,7 @@ impl Sel4 {
         endpoint: AbsoluteCPtr,
         segments: usize,
         bootinfo: BootInfoPtr,
-        timer: Timer,
+        devices: Devices,
         workers: Workers,
     ) -> Sel4 {
         Sel4 {
@@ -58,7 +58,7 @@ impl Sel4 {
             endpoint,
             ledger_frames: vec![0; segments],
             bootinfo,
-            timer,
+            devices,
             workers,
         }
     }
@@ -66,7 +66,7 @@ impl Sel4 {
     /// The address of a slot.
     #[inline]
     pub(crate) fn cptr(&self, slot: Slot) -> CPtr {
-        CPtr::from_bits(self.layout.address_of(self.layout.number(slot)))
+        self.cptr_at(self.layout.number(slot))
     }
 
     /// The number of a slot in the row of all slots.
@@ -82,13 +82,30 @@ impl Sel4 {
         first: Slot,
         count: usize,
     ) -> Result<(), Refused> {
-        let (leaf, slot) = Layout::leaf_of(self.layout.number(first));
+        let number = self.layout.number(first);
+        self.retype_at(untyped, &blueprint(object), number, count)
+    }
+
+    /// Makes objects in the slots from this number on, which must not reach into another CNode.
+    pub(crate) fn retype_at(
+        &mut self,
+        untyped: cap::Untyped,
+        blueprint: &ObjectBlueprint,
+        number: usize,
+        count: usize,
+    ) -> Result<(), Refused> {
+        let (leaf, slot) = Layout::leaf_of(number);
         let cnode = self
             .top
             .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
         untyped
-            .untyped_retype(&blueprint(object), &cnode, slot, count)
+            .untyped_retype(blueprint, &cnode, slot, count)
             .map_err(refused)
+    }
+
+    /// The address of a slot by its number.
+    pub(crate) fn cptr_at(&self, number: usize) -> CPtr {
+        CPtr::from_bits(self.layout.address_of(number))
     }
 
     /// Makes one object of a whole untyped, and deletes it again.
@@ -98,13 +115,7 @@ impl Sel4 {
         object: Object,
     ) -> Result<(), Refused> {
         let number = self.layout.boot_slots().end - 1;
-        let (leaf, slot) = Layout::leaf_of(number);
-        let cnode = self
-            .top
-            .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
-        untyped
-            .untyped_retype(&blueprint(object), &cnode, slot, 1)
-            .map_err(refused)?;
+        self.retype_at(untyped, &blueprint(object), number, 1)?;
         let made = self.top.absolute_cptr_from_bits_with_depth(
             self.layout.address_of(number),
             self.layout.depth(),
@@ -370,14 +381,14 @@ impl Kernel for Sel4 {
     }
 
     fn now_us(&mut self) -> Result<u64, Refused> {
-        self.timer.now_us().map_err(refused)
+        self.devices.timer.now_us().map_err(refused)
     }
 
     fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused> {
-        self.timer.alarm_at(due_us).map_err(refused)
+        self.devices.timer.alarm_at(due_us).map_err(refused)
     }
 
     fn clear_alarm(&mut self) {
-        self.timer.clear();
+        self.devices.timer.clear();
     }
 }

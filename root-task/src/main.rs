@@ -11,6 +11,7 @@ mod boot_heap;
 #[macro_use]
 mod console;
 mod cspace;
+mod devices;
 mod elf;
 mod handover;
 mod interrupts;
@@ -87,6 +88,15 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
     let variant = variant();
     let (total, untypeds) = (booted.total_bytes, booted.untyped_count);
     print_line!("@boot kernel={version} variant={variant} memory={total} untypeds={untypeds}");
+    if system
+        .clients()
+        .any(|client| client.devices.iter().next().is_some())
+        && let Err(refused) = booted.server.find_functions()
+    {
+        let code = refused.code;
+        print_line!("# devices can't be looked for: the kernel refused with error {code}");
+        return false;
+    }
     let mut names = Names::new();
     for client in system.clients().filter(|client| client.start) {
         match system::start(&mut booted.server, &system, &client) {
@@ -102,6 +112,7 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
                     print_line!("# client {} can't be connected: {error}", client.name);
                     return false;
                 }
+                system::allow_devices(&mut booted.server, index, &client);
                 names.begin(index, client.name, program, client.service);
             }
             Err(error) => {

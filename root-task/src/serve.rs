@@ -170,7 +170,7 @@ impl<'a> Desk<'a> {
     #[inline(never)]
     fn signalled(&mut self, badge: sel4::Word) {
         if badge & timer::SIGNAL_BADGE == timer::SIGNAL_BADGE
-            && let Ok(Some(now_us)) = self.server.kernel_mut().timer.interrupt()
+            && let Ok(Some(now_us)) = self.server.kernel_mut().devices.timer.interrupt()
         {
             self.server.alarm(now_us);
         }

@@ -95,6 +95,22 @@ pub fn start(
     server.spawn(&spawn).map_err(StartError::Server)
 }
 
+/// Lets a client have the devices that its manifest entry names. A machine that has none of them is no error: the client
+/// finds out when it opens one.
+pub fn allow_devices(server: &mut Server<Sel4>, index: ClientIndex, client: &Client<'_>) {
+    let found: usize = client
+        .devices
+        .iter()
+        .map(|(vendor, device)| server.allow_device(index, vendor, device))
+        .sum();
+    if found == 0 && client.devices.iter().next().is_some() {
+        print_line!(
+            "# client {}: the machine has none of its devices",
+            client.name
+        );
+    }
+}
+
 /// The names of clients, by their place in the server's registry.
 pub struct Names<'a> {
     names: Vec<Name<'a>>,

@@ -160,10 +160,13 @@ impl Kernel for FakeKernel {
                 space.insert_large(address, large);
             }
             Slot::Page(page) => space.insert_page(address, page),
+            Slot::Device(number) => space.insert_device(address, number),
             _ => unreachable!("frames lie in slots of frames"),
         }
-        let reader = Writer::Space(space.identity);
-        self.memory.hand_over(place, size_bits, reader);
+        if !matches!(frame, Slot::Device(_)) {
+            let reader = Writer::Space(space.identity);
+            self.memory.hand_over(place, size_bits, reader);
+        }
         self.set_usage(
             frame,
             FrameUse::Client {

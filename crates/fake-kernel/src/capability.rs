@@ -118,6 +118,7 @@ pub(crate) struct Capabilities {
     chunks: Vec<Option<Capability>>,
     pages: Vec<Option<Capability>>,
     clients: BTreeMap<(ClientIndex, ClientObject), Capability>,
+    devices: BTreeMap<u32, Capability>,
 }
 
 impl Capabilities {
@@ -129,6 +130,7 @@ impl Capabilities {
             chunks: vec![None; pages / 16],
             pages: vec![None; pages],
             clients: BTreeMap::new(),
+            devices: BTreeMap::new(),
         }
     }
 
@@ -139,6 +141,7 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks.get(chunk.index())?.as_ref(),
             Slot::Page(page) => self.pages.get(page.index())?.as_ref(),
             Slot::Client(client, which) => self.clients.get(&(client, which)),
+            Slot::Device(number) => self.devices.get(&number),
         }
     }
 
@@ -149,6 +152,7 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks.get_mut(chunk.index())?.as_mut(),
             Slot::Page(page) => self.pages.get_mut(page.index())?.as_mut(),
             Slot::Client(client, which) => self.clients.get_mut(&(client, which)),
+            Slot::Device(number) => self.devices.get_mut(&number),
         }
     }
 
@@ -165,6 +169,7 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks[chunk.index()].replace(capability),
             Slot::Page(page) => self.pages[page.index()].replace(capability),
             Slot::Client(client, which) => self.clients.insert((client, which), capability),
+            Slot::Device(number) => self.devices.insert(number, capability),
         };
         assert!(old.is_none(), "{slot:?} was occupied");
     }
@@ -177,6 +182,7 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks.get_mut(chunk.index())?.take(),
             Slot::Page(page) => self.pages.get_mut(page.index())?.take(),
             Slot::Client(client, which) => self.clients.remove(&(client, which)),
+            Slot::Device(number) => self.devices.remove(&number),
         }?;
         if let Some(parent) = capability.parent.and_then(|parent| self.get_mut(parent))
             && let Kind::Untyped { children, .. } = &mut parent.kind

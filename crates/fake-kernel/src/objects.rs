@@ -26,7 +26,7 @@ impl FakeKernel {
             Slot::Page(page) => page,
             Slot::Chunk(chunk) => chunk.first_page(),
             Slot::LargeFrame(large) => large.first_chunk().first_page(),
-            Slot::Large(_) | Slot::Client(..) => return,
+            Slot::Large(_) | Slot::Client(..) | Slot::Device(_) => return,
         };
         assert_eq!(
             self.address_of(expected),
@@ -90,6 +90,7 @@ impl FakeKernel {
         if let Some(space) = self.spaces.get_mut(&space) {
             match slot {
                 Slot::LargeFrame(_) => space.remove_large(address),
+                Slot::Device(_) => space.remove_device(address),
                 _ => space.remove_page(address),
             }
         }
@@ -153,7 +154,9 @@ impl FakeKernel {
         }
         if let Some(space) = self.spaces.remove(&page) {
             assert!(
-                space.pages().next().is_none() && space.larges().next().is_none(),
+                space.pages().next().is_none()
+                    && space.larges().next().is_none()
+                    && space.devices().next().is_none(),
                 "the address space {page:?} goes while frames are mapped in it"
             );
             assert!(

@@ -10,7 +10,7 @@ mod tests;
 
 pub(crate) const MAGIC: [u8; 4] = *b"KMSY";
 /// Goes up with every change of a record.
-pub(crate) const VERSION: u16 = 2;
+pub(crate) const VERSION: u16 = 3;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Header {
@@ -145,7 +145,7 @@ fn check_clients(mut clients: Clients<'_>, program_count: u32) -> Result<&[u8], 
         if !is_name(client.name) {
             return Err(Error::ClientName(index));
         }
-        if !client.arguments.is_terminated() {
+        if !client.arguments.is_terminated() || !client.devices.is_whole() {
             return Err(Error::Client(index));
         }
         if client.program >= program_count {

@@ -122,6 +122,30 @@ pub enum Error {
         #[serde(with = "le")]
         code: u32,
     },
+    /// The client has no such device: its manifest allows none, or it has not opened it.
+    NoDevice {
+        /// The number that was asked for.
+        #[serde(with = "after6")]
+        device: u64,
+    },
+    /// Another client has the device.
+    DeviceBusy {
+        /// The number that was asked for.
+        #[serde(with = "after6")]
+        device: u64,
+    },
+    /// Not a register of the device, or not one that a driver may write that to.
+    BadRegister {
+        /// Its offset, or the number of the base address.
+        #[serde(with = "after6")]
+        offset: u64,
+    },
+    /// The device has no interrupt, or shares its line with another one that is in use.
+    SharedInterrupt {
+        /// The line.
+        #[serde(with = "after6")]
+        line: u64,
+    },
 }
 
 /// What is wrong with a message.
@@ -165,6 +189,10 @@ impl Error {
             Error::WrongKind { .. } => 15,
             Error::NotPermitted => 16,
             Error::Refused { .. } => 17,
+            Error::NoDevice { .. } => 18,
+            Error::DeviceBusy { .. } => 19,
+            Error::BadRegister { .. } => 20,
+            Error::SharedInterrupt { .. } => 21,
         }
     }
 }
@@ -222,6 +250,17 @@ impl fmt::Display for Error {
             ),
             Error::NotPermitted => write!(f, "the manifest does not allow that"),
             Error::Refused { code } => write!(f, "the kernel refused with error {code}"),
+            Error::NoDevice { device } => write!(f, "the client has no device {device}"),
+            Error::DeviceBusy { device } => write!(f, "another client has device {device}"),
+            Error::BadRegister { offset } => {
+                write!(
+                    f,
+                    "register {offset:#x} is not there, or not the driver's to write"
+                )
+            }
+            Error::SharedInterrupt { line } => {
+                write!(f, "interrupt line {line} can't be had by one device alone")
+            }
         }
     }
 }

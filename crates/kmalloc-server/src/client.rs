@@ -2,6 +2,7 @@
 //! What the server keeps of a client.
 
 use crate::kernel::{ClientIndex, Worker};
+use crate::pci::FUNCTIONS_MAX;
 use crate::segments::SEGMENT_PAGES;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_bucket::size_class::CLASS_COUNT;
@@ -20,6 +21,8 @@ pub const NO_BADGE: u64 = u64::MAX;
 
 /// No alarm is set.
 pub const NO_ALARM: u64 = u64::MAX;
+
+const _: () = assert!(FUNCTIONS_MAX <= u32::BITS as usize);
 
 const INDEX_BITS: u32 = 9;
 const GENERATION_BITS: u32 = 16;
@@ -210,6 +213,8 @@ pub struct Client {
     pub thread_objects: u8,
     /// The priority of its threads, 0 to 255.
     pub priority: u8,
+    /// The functions that it may have: a bit for each that the server knows.
+    pub devices: u32,
     /// When its alarm is due, in microseconds since boot; [`NO_ALARM`] if none is set.
     pub alarm_us: u64,
     /// Its counters.
@@ -238,6 +243,7 @@ impl Client {
         threads: 0,
         thread_objects: 0,
         priority: 0,
+        devices: 0,
         alarm_us: NO_ALARM,
         counters: Counters {
             calls: 0,

@@ -163,6 +163,19 @@ impl<K: Kernel> Server<K> {
                 argument,
             } => self.start_thread(client, entry, stack, argument),
             Request::SetAlarm { delay_us } => self.set_alarm(client, delay_us),
+            Request::OpenDevice { index } => self.open_device(client, index),
+            Request::PciConfigRead { function, offset } => {
+                self.pci_config_read(client, function, offset)
+            }
+            Request::PciConfigWrite {
+                function,
+                offset,
+                value,
+            } => self.pci_config_write(client, function, offset, value),
+            Request::MapBar { function, bar } => self.map_bar(client, function, bar),
+            Request::EnableInterrupt { function } => self.enable_interrupt(client, function),
+            Request::AckInterrupt { function } => self.ack_interrupt(client, function),
+            Request::ReleaseQuarantine { function } => self.release_quarantine(client, function),
             Request::Release { address } => self.release(client, address),
             Request::Print { text } => return Outcome::Print { client, text },
             Request::Exit { status } => return self.end(client, End::Exit { status }),
@@ -218,8 +231,10 @@ impl<K: Kernel> Server<K> {
             account.life = Life::Ending;
             account.badge = NO_BADGE;
         }
-        // What a client has that may still run is not taken from it: it stays charged, and the books say so.
-        if stopped.is_ok() {
+        let quiet = self.stop_devices(client);
+        // What a client has that may still run, or a device still write to, is not taken from it: it stays charged, and the
+        // books say so.
+        if stopped.is_ok() && quiet {
             self.ending.insert(client.index());
             self.kernel.wake(Worker::Reclaimer);
         }

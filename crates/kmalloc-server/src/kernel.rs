@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The kernel as the server sees it. The root task implements this on seL4; `fake-kernel` models it for host tests.
 
+use crate::machine::Machine;
+pub use crate::machine::{InterruptSource, MessageInterrupt};
 use crate::physical::{Chunk, Large, Page};
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_protocol::Cache;
@@ -19,6 +21,8 @@ pub enum Slot {
     Page(Page),
     /// An object of a client that is smaller than a page.
     Client(ClientIndex, ClientObject),
+    /// A frame of device memory, in the order in which they were made.
+    Device(u32),
 }
 
 /// The place of a client in the server's registry.
@@ -183,7 +187,7 @@ pub struct ThreadStart {
 }
 
 /// What the server asks of seL4. Each call is one step; a refused one has changed nothing.
-pub trait Kernel {
+pub trait Kernel: Machine {
     /// Makes `count` objects in consecutive slots from `first` on.
     fn retype(
         &mut self,

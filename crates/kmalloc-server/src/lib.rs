@@ -16,10 +16,13 @@ extern crate std;
 mod alarm;
 pub mod bits;
 pub mod client;
+mod device;
 mod dispatch;
 mod dma;
 pub mod kernel;
+pub mod machine;
 mod memory;
+pub mod pci;
 pub mod physical;
 mod region;
 mod resident;
@@ -41,6 +44,7 @@ pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
 use memory::PageInfo;
+use pci::{FUNCTIONS_MAX, Function};
 use segments::Segments;
 
 /// The memory server.
@@ -55,6 +59,8 @@ pub struct Server<K> {
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
+    /// PCI functions, if they were looked for.
+    functions: Vec<Function>,
     /// Why the last quick request was refused: out of the way of those that are not.
     refusal: Error,
 }
@@ -121,6 +127,7 @@ impl<K: Kernel> Server<K> {
             physical,
             mcs,
             total_pages,
+            functions: Vec::with_capacity(FUNCTIONS_MAX),
             refusal: Error::NotPermitted,
         }
     }

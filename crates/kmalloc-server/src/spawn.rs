@@ -243,6 +243,9 @@ impl<K: Kernel> Server<K> {
         budget: usize,
     ) -> Result<bool, Error> {
         for _ in 0..budget {
+            if self.take_back_device_page(client)? {
+                continue;
+            }
             let account = self.client_mut(client)?;
             if let Some(segment) = account.segments.iter().copied().find(|head| *head != NONE) {
                 self.abandon_segment(client, segment)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The root task's image: its ELF file with the system's archive in one more segment.
 use anyhow::{Context, Result, ensure};
-use kmalloc_manifest::{Client, Program, Texts, encode};
+use kmalloc_manifest::{Client, Devices, Program, Texts, encode};
 use object::elf::{PF_R, PT_LOAD};
 
 use crate::elf::Elf;
@@ -46,11 +46,21 @@ pub fn archive(manifest: &Manifest, elfs: &[Vec<u8>]) -> Result<Vec<u8>> {
                 .collect()
         })
         .collect();
+    let devices: Vec<Vec<u8>> = manifest
+        .clients
+        .iter()
+        .map(|client| {
+            let packed =
+                |(vendor, device): &(u16, u16)| [vendor.to_le_bytes(), device.to_le_bytes()];
+            client.devices.iter().flat_map(packed).flatten().collect()
+        })
+        .collect();
     let clients: Result<Vec<_>> = manifest
         .clients
         .iter()
         .zip(&terminated)
-        .map(|(client, arguments)| {
+        .zip(&devices)
+        .map(|((client, arguments), devices)| {
             Ok(Client {
                 name: &client.name,
                 program: u32::try_from(client.program)?,
@@ -61,6 +71,7 @@ pub fn archive(manifest: &Manifest, elfs: &[Vec<u8>]) -> Result<Vec<u8>> {
                 service: client.service,
                 serves: manifest.endpoint(&client.serves),
                 calls: manifest.endpoint(&client.calls),
+                devices: Devices::new(devices).context("devices")?,
                 expect: client.expect,
                 data: &client.data,
             })

@@ -8,6 +8,7 @@ use kmalloc_manifest::Expectation;
 
 use crate::size::Size;
 
+pub mod device;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,19 @@ pub struct RunSettings {
     pub timeout: Option<Duration>,
     /// The server has to refuse the system at boot, with a log line that contains this.
     pub refused: Option<String>,
+    /// QEMU's options for devices of the machine.
+    pub devices: Vec<&'static str>,
+    /// The disk that the machine has.
+    pub disk: Option<Disk>,
+}
+
+/// What is on the machine's disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// A file, of which QEMU keeps what is written to itself.
+    File(PathBuf),
+    /// So many bytes, the same in each run.
+    Made(Size),
 }
 
 impl Manifest {
@@ -118,6 +132,8 @@ pub struct Client {
     pub serves: Option<String>,
     /// The endpoint between clients that it calls, by name.
     pub calls: Option<String>,
+    /// Vendors and devices of the PCI functions that it may have.
+    pub devices: Vec<(u16, u16)>,
     /// How it should end.
     pub expect: Expectation,
     /// Whether it is a test that prints TAP; one that prints no plan has then failed.

@@ -75,6 +75,7 @@ pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
         service: false,
         serves: None,
         calls: None,
+        devices: Vec::new(),
         expect: Expectation::Exit(0),
         tap: false,
         expect_held: Some(0),

@@ -65,6 +65,23 @@ fn requests() -> Vec<Request<'static>> {
             argument: u64::MAX
         },
         Request::SetAlarm { delay_us: u64::MAX },
+        Request::OpenDevice { index: 255 },
+        Request::PciConfigRead {
+            function: 255,
+            offset: u32::MAX
+        },
+        Request::PciConfigWrite {
+            function: 255,
+            offset: u32::MAX,
+            value: u32::MAX
+        },
+        Request::MapBar {
+            function: 255,
+            bar: 255
+        },
+        Request::EnableInterrupt { function: 255 },
+        Request::AckInterrupt { function: 255 },
+        Request::ReleaseQuarantine { function: 255 },
     ]
 }
 
@@ -107,6 +124,10 @@ fn errors() -> Vec<Error> {
         Error::WrongKind { address: most },
         Error::NotPermitted,
         Error::Refused { code: u32::MAX },
+        Error::NoDevice { device: most },
+        Error::DeviceBusy { device: most },
+        Error::BadRegister { offset: most },
+        Error::SharedInterrupt { line: most },
     ]
 }
 

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod death;
+mod devices;
 mod dma;
 mod exhaustion;
 mod failures;

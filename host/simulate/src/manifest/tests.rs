@@ -50,6 +50,7 @@ fn a_client_takes_the_defaults() {
             service: false,
             serves: None,
             calls: None,
+            devices: Vec::new(),
             expect: Expectation::Exit(0),
             tap: false,
             expect_held: None,
@@ -62,11 +63,11 @@ fn a_client_takes_the_defaults() {
 #[test]
 fn every_field_is_read() {
     let manifest = read(&format!(
-        "[run]\nmemory = \"64M\"\ntimeout = 7\nrefused = \"needs\"\n{PROGRAM}\
+        "[run]\nmemory = \"64M\"\ntimeout = 7\nrefused = \"needs\"\ndevices = [\"edu\"]\ndisk = \"1M\"\n{PROGRAM}\
          [[program]]\nname = \"own\"\nelf = \"bin/own.elf\"\n\
          [[client]]\nname = \"a\"\nprogram = \"own\"\narguments = [\"x\", \"y z\"]\npriority = 3\n\
          memory_limit = 4096\nexpect = \"fault:vm:0x1000\"\nstart = false\ntap = true\n\
-         held = \"4K\"\ndata = \"blob\"\n\
+         held = \"4K\"\ndata = \"blob\"\ndevices = [\"edu\", \"pci:8086:100e\"]\n\
          [[client]]\nname = \"b\"\nprogram = \"hello\"\nmemory_limit = \"1G\"\ntrace = \"good.trace\"\n"
     ))
     .unwrap();
@@ -77,7 +78,9 @@ fn every_field_is_read() {
         RunSettings {
             memory: Some(Size(64 << 20)),
             timeout,
-            refused
+            refused,
+            devices: vec!["edu"],
+            disk: Some(Disk::Made(Size(1 << 20))),
         }
     );
     let Source::File(file) = &manifest.programs[1].source else {
@@ -93,6 +96,7 @@ fn every_field_is_read() {
     assert_eq!(a.expect, Expectation::Fault { kind, address });
     assert_eq!((a.start, a.tap, a.expect_held), (false, true, Some(4096)));
     assert_eq!(a.data, b"bytes");
+    assert_eq!(a.devices, [(0x1234, 0x11e8), (0x8086, 0x100e)]);
     assert_eq!(
         kmalloc_trace::Trace::decode(&b.data)
             .unwrap()

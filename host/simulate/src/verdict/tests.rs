@@ -19,6 +19,7 @@ fn client(name: &str, expect: &str) -> Client {
         service: false,
         serves: None,
         calls: None,
+        devices: Vec::new(),
         expect: expect.parse().unwrap(),
         tap: false,
         expect_held: None,
