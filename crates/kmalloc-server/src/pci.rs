@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! PCI functions: finding them, and what of their configuration space a driver may touch.
+//! PCI functions: finding them, and where their registers are.
+
+mod config;
 
 use crate::Server;
 use crate::kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_bucket::ledger::NONE;
-use kmalloc_protocol::Error;
 
 /// Functions that the server knows; further ones are not looked at.
 pub const FUNCTIONS_MAX: usize = 32;
@@ -47,12 +48,6 @@ pub mod command {
     pub const ALL: u32 = 0xffff;
 }
 
-const CAPABILITY_LIST: u32 = 1 << 20;
-/// Capabilities that are looked at: a list that is longer goes in circles.
-const CAPABILITIES_MAX: usize = 48;
-const CAPABILITY_MSI: u8 = 0x05;
-const CAPABILITY_VENDOR: u8 = 0x09;
-
 /// Where a function is: bus, device, function, as PCI packs them in 16 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FunctionAddress(pub u16);
@@ -84,8 +79,8 @@ pub(crate) struct Bar {
     pub kind: u32,
     /// Whether the next register is its upper half.
     pub wide: bool,
-    /// Whether a driver is asking for its size.
-    pub sizing: bool,
+    /// Whether a driver is asking for the size: at this register, and at the upper half.
+    pub sizing: [bool; 2],
     /// First of its frames of device memory, or [`NONE`] before they are made.
     pub frames: u32,
     /// First page of address space where the owner has it mapped, or [`NONE`].
@@ -100,7 +95,7 @@ impl Bar {
         size: 0,
         kind: 0,
         wide: false,
-        sizing: false,
+        sizing: [false; 2],
         frames: NONE,
         mapped: NONE,
         mapped_pages: 0,
@@ -290,143 +285,9 @@ impl<K: Kernel> Server<K> {
         self.restore(address, offset, before)?;
         stuck
     }
-
-    /// The capability of this kind, as the offset of its first word.
-    fn find_capability(
-        &mut self,
-        address: FunctionAddress,
-        is_it: impl Fn(u8, u16, u32) -> bool,
-    ) -> Result<Option<u16>, Refused> {
-        if self.kernel.pci_read(address, register::COMMAND)? & CAPABILITY_LIST == 0 {
-            return Ok(None);
-        }
-        let mut at = self.kernel.pci_read(address, register::CAPABILITIES)? as u16 & 0xfc;
-        for _ in 0..CAPABILITIES_MAX {
-            if at < 0x40 {
-                break;
-            }
-            let word = self.kernel.pci_read(address, at)?;
-            if is_it(word as u8, at, word) {
-                return Ok(Some(at));
-            }
-            at = (word >> 8) as u16 & 0xfc;
-        }
-        Ok(None)
-    }
-
-    /// Where a function says how its interrupts are sent as messages, if it can.
-    pub(crate) fn message_capability(
-        &mut self,
-        address: FunctionAddress,
-    ) -> Result<Option<u16>, Refused> {
-        self.find_capability(address, |kind, _, _| kind == CAPABILITY_MSI)
-    }
-
-    /// Reads a word of the configuration space for a driver.
-    pub(crate) fn read_config(&mut self, index: usize, offset: u32) -> Result<u32, Error> {
-        let (function, offset) = self.config_word(index, offset)?;
-        let address = function.address;
-        if let Some(bar) = bar_index(offset) {
-            let (low, upper) = (
-                function.bars.get(bar),
-                function.bars.get(bar.wrapping_sub(1)),
-            );
-            if let Some(low) = low
-                && low.sizing
-            {
-                return Ok(!(low.size.wrapping_sub(1)) as u32 & !15 | low.kind);
-            }
-            if let Some(upper) = upper
-                && upper.wide
-                && upper.sizing
-            {
-                return Ok((!(upper.size.wrapping_sub(1)) >> 32) as u32);
-            }
-        }
-        Ok(self.kernel.pci_read(address, offset)?)
-    }
-
-    /// Writes a word of the configuration space for a driver, if it is one that does no harm to others.
-    pub(crate) fn write_config(
-        &mut self,
-        index: usize,
-        offset: u32,
-        value: u32,
-    ) -> Result<(), Error> {
-        let (function, offset) = self.config_word(index, offset)?;
-        let address = function.address;
-        if let Some(bar) = bar_index(offset) {
-            return self.write_bar(index, bar, value);
-        }
-        let before = self.kernel.pci_read(address, offset)?;
-        let value = match offset {
-            register::COMMAND => {
-                before & command::ALL & !command::OF_DRIVERS
-                    | value & (command::OF_DRIVERS | !command::ALL)
-            }
-            // A note that nobody but the driver reads.
-            register::INTERRUPT => before & !0xff | value & 0xff,
-            // What a vendor defines is about the function itself.
-            _ => {
-                let inside = |kind, at, word: u32| {
-                    let length = (word >> 16) as u16 & 0xff;
-                    kind == CAPABILITY_VENDOR && (at + 4..at + length).contains(&offset)
-                };
-                if self.find_capability(address, inside)?.is_none() {
-                    let offset = u64::from(offset);
-                    return Err(Error::BadRegister { offset });
-                }
-                value
-            }
-        };
-        Ok(self.kernel.pci_write(address, offset, value)?)
-    }
-
-    /// Drivers learn a size by writing all bits and then what was there. Both are answered without touching the
-    /// function; no other address is ever set.
-    fn write_bar(&mut self, index: usize, bar: usize, value: u32) -> Result<(), Error> {
-        let offset = u64::from(bar_register(bar));
-        let refusal = Error::BadRegister { offset };
-        let bars = match self.functions.get_mut(index) {
-            Some(function) => &mut function.bars,
-            None => return Err(refusal),
-        };
-        let is_upper = bar > 0 && bars.get(bar - 1).is_some_and(|low| low.wide);
-        let place = bars.get_mut(bar - usize::from(is_upper)).ok_or(refusal)?;
-        let before = if is_upper {
-            (place.address >> 32) as u32
-        } else {
-            place.address as u32 | place.kind
-        };
-        if value == u32::MAX {
-            place.sizing = true;
-        } else if value == before || place.size == 0 {
-            place.sizing = false;
-        } else {
-            return Err(refusal);
-        }
-        Ok(())
-    }
-
-    fn config_word(&self, index: usize, offset: u32) -> Result<(&Function, u16), Error> {
-        let function = self.functions.get(index).ok_or(Error::NoDevice {
-            device: index as u64,
-        })?;
-        if offset >= u32::from(register::END) || !offset.is_multiple_of(4) {
-            let offset = u64::from(offset);
-            return Err(Error::BadRegister { offset });
-        }
-        Ok((function, offset as u16))
-    }
 }
 
 /// The register of a base address.
 pub(crate) const fn bar_register(index: usize) -> u16 {
     register::BAR + 4 * index as u16
-}
-
-/// Which base address a register is.
-fn bar_index(offset: u16) -> Option<usize> {
-    let index = offset.checked_sub(register::BAR)? as usize / 4;
-    (index < BARS).then_some(index)
 }

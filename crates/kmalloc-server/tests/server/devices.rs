@@ -30,7 +30,10 @@ fn machine() -> System {
         .with_capability(MESSAGES, 0x0080_0005, 3)
         .with_capability(OWN, 0x0010_0009, 3);
     functions.insert(CARD, card);
-    let second = FakeFunction::new(VENDOR, DEVICE, 0xfe10_0000, 0x1000, 11);
+    let mut second = FakeFunction::new(VENDOR, DEVICE, 0xfe10_0000, 0x1000, 11);
+    // A base address of 64 bits, far up.
+    second.words[6..8].copy_from_slice(&[0x8000_000c, 0x12]);
+    second.writable[6..8].copy_from_slice(&[!0x3fff, u32::MAX]);
     functions.insert(SECOND, second);
     // The first function says that there are more.
     let mut first = FakeFunction::new(VENDOR, 2, 0xfe20_0100, 0x100, 11);
@@ -233,6 +236,41 @@ fn a_base_address_tells_its_size_and_stays() {
     );
     assert_eq!(read(&mut system, client, card, 0x10), value(0xfe00_0000));
     assert_eq!(word(&system, CARD, 0x10), 0xfe00_0000);
+}
+
+#[test]
+fn a_base_address_of_64_bits_is_asked_half_by_half() {
+    let mut system = machine();
+    let client = driver(&mut system);
+    let card = open(&mut system, client, 1).expect("a card");
+    let value = |value| Ok(Reply::Value { value });
+    let [low, upper] = [0x18, 0x1c];
+    assert_eq!(
+        write(&mut system, client, card, (low, u32::MAX)),
+        Ok(Reply::Done)
+    );
+    assert_eq!(read(&mut system, client, card, low), value(0xffff_c00c));
+    assert_eq!(read(&mut system, client, card, upper), value(0x12));
+    assert_eq!(
+        write(&mut system, client, card, (upper, u32::MAX)),
+        Ok(Reply::Done)
+    );
+    assert_eq!(read(&mut system, client, card, upper), value(u32::MAX));
+    for (offset, word) in [(upper, 0x12), (low, 0x8000_000c)] {
+        assert_eq!(
+            write(&mut system, client, card, (offset, word)),
+            Ok(Reply::Done)
+        );
+        assert_eq!(read(&mut system, client, card, offset), value(word));
+    }
+    let refused = Err(Error::BadRegister { offset: 0x1c });
+    assert_eq!(write(&mut system, client, card, (upper, 0x13)), refused);
+    let Ok(Reply::Region { address, size }) = map(&mut system, client, card, 2) else {
+        panic!("registers are mapped");
+    };
+    assert_eq!(size, 0x4000);
+    let (place, _) = system.translate(client, address).expect("mapped");
+    assert_eq!(place, 0x12_8000_0000);
 }
 
 #[test]
