@@ -34,8 +34,6 @@ pub struct Booted {
     pub server: Server<Sel4>,
     /// The endpoint it receives on.
     pub endpoint: cap::Endpoint,
-    /// Endpoints between clients, by number.
-    pub links: Vec<AbsoluteCPtr>,
     /// The right to reply, on kernels where that is an object.
     pub reply: CPtr,
     /// The untypeds that the server hands out, whole as they were at boot.
@@ -131,6 +129,7 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
         to_mint,
         segment_count(pages),
         bootinfo,
+        links,
         devices,
         workers,
     );
@@ -145,7 +144,6 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
     Ok(Booted {
         server,
         endpoint,
-        links,
         reply,
         pieces,
         total_bytes,

@@ -10,6 +10,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_bucket::size_class::PAGE_SIZE;
+use kmalloc_manifest::Client;
 use kmalloc_protocol::Cache;
 use kmalloc_server::kernel::{
     ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadStart, Worker,
@@ -39,16 +40,36 @@ pub struct Sel4 {
     pub(crate) workers: Workers,
     /// The alarm clock, and what drivers are given.
     pub(crate) devices: Devices,
+    /// When the server wants to be called, and when a client is to be started again, in microseconds since boot.
+    alarms_us: [Option<u64>; 2],
+    /// Endpoints between clients, by number.
+    links: Vec<AbsoluteCPtr>,
+    /// Those that the client receives on and calls that is built now.
+    pub(crate) connection: Connection,
+}
+
+/// The endpoints between clients that one of them has.
+#[derive(Clone, Copy, Default)]
+pub struct Connection {
+    /// The one that it receives on.
+    pub serves: Option<AbsoluteCPtr>,
+    /// The one that it calls.
+    pub calls: Option<AbsoluteCPtr>,
 }
 
 impl Sel4 {
     /// The kernel, with all CNodes of `layout` in place.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a thing of its own, made by boot and used nowhere else"
+    )]
     pub fn new(
         layout: Layout,
         top: cap::CNode,
         endpoint: AbsoluteCPtr,
         segments: usize,
         bootinfo: BootInfoPtr,
+        links: Vec<AbsoluteCPtr>,
         devices: Devices,
         workers: Workers,
     ) -> Sel4 {
@@ -60,6 +81,35 @@ impl Sel4 {
             bootinfo,
             devices,
             workers,
+            alarms_us: [None; 2],
+            links,
+            connection: Connection::default(),
+        }
+    }
+
+    /// The client that is built next has the endpoints that its manifest entry names.
+    pub fn connect_next(&mut self, entry: &Client<'_>) {
+        let link = |number: Option<u8>| self.links.get(usize::from(number?)).copied();
+        self.connection = Connection {
+            serves: link(entry.serves),
+            calls: link(entry.calls),
+        };
+    }
+
+    /// When the next client is to be started again.
+    pub fn set_restart_alarm(&mut self, due_us: Option<u64>) {
+        self.alarms_us[1] = due_us;
+        // A clock that fails has said so where it was first asked.
+        let _ = self.arm();
+    }
+
+    fn arm(&mut self) -> sel4::Result<()> {
+        match self.alarms_us.into_iter().flatten().min() {
+            Some(due_us) => self.devices.timer.alarm_at(due_us),
+            None => {
+                self.devices.timer.clear();
+                Ok(())
+            }
         }
     }
 
@@ -385,10 +435,12 @@ impl Kernel for Sel4 {
     }
 
     fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused> {
-        self.devices.timer.alarm_at(due_us).map_err(refused)
+        self.alarms_us[0] = Some(due_us);
+        self.arm().map_err(refused)
     }
 
     fn clear_alarm(&mut self) {
-        self.devices.timer.clear();
+        self.alarms_us[0] = None;
+        let _ = self.arm();
     }
 }

@@ -2,17 +2,17 @@
 //! The IPC loop.
 
 use crate::boot::Booted;
+use crate::clients::Clients;
 use crate::kernel::Sel4;
-use crate::report::{self, Lines};
-use crate::system::Names;
+use crate::thread;
 use crate::timer;
 use kmalloc_protocol::message::{
     BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_short, quick,
 };
-use kmalloc_protocol::{LABEL, Reply, Response};
+use kmalloc_protocol::{LABEL, Response};
 use kmalloc_server::client::{Badge, Fault, FaultKind, SIGNAL};
-use kmalloc_server::kernel::{Kernel, Worker};
-use kmalloc_server::{Outcome, Quick, Server};
+use kmalloc_server::kernel::{ClientIndex, Worker};
+use kmalloc_server::{Quick, Server};
 use sel4::{MessageInfo, MessageInfoBuilder, RecvWithMRs, Word, cap};
 use sel4_extension::reply_recv_with_mrs;
 use sel4_extension::thread::reply_authority;
@@ -37,13 +37,12 @@ pub struct Desk<'a> {
     server: Server<Sel4>,
     endpoint: cap::Endpoint,
     reply: sel4::CPtr,
-    names: Names<'a>,
-    lines: Lines,
+    clients: Clients<'a>,
 }
 
 impl<'a> Desk<'a> {
-    /// The server that boot built, with the clients of `names` alive.
-    pub fn new(booted: Booted, names: Names<'a>) -> Desk<'a> {
+    /// The server that boot built, with those of `clients` alive that start at boot.
+    pub fn new(booted: Booted, clients: Clients<'a>) -> Desk<'a> {
         let Booted {
             server,
             endpoint,
@@ -54,8 +53,7 @@ impl<'a> Desk<'a> {
             server,
             endpoint,
             reply,
-            names,
-            lines: Lines::default(),
+            clients,
         }
     }
 
@@ -82,7 +80,10 @@ impl<'a> Desk<'a> {
                     Some(answer) => {
                         reply_recv_with_mrs(endpoint, answer.info, answer.words, authority())
                     }
-                    None if self.is_over() => return self.server,
+                    None if self.clients.is_over(&mut self.server) => {
+                        self.clients.report_counts();
+                        return self.server;
+                    }
                     None => endpoint.recv_with_mrs(authority()),
                 },
             };
@@ -96,21 +97,6 @@ impl<'a> Desk<'a> {
             return Quick::Slow;
         }
         self.server.handle_quick(received.badge, &received.msg)
-    }
-
-    /// Whether nobody is left, and nothing of anybody.
-    fn is_over(&mut self) -> bool {
-        !self.names.is_working() && self.close() && !self.server.is_taking_back()
-    }
-
-    /// Tells the services that nobody is left to serve; true when they have ended too.
-    fn close(&mut self) -> bool {
-        let mut closed = true;
-        for client in self.names.services() {
-            closed = false;
-            self.server.kernel_mut().signal(client);
-        }
-        closed
     }
 
     /// What to answer to a message that was not served quickly; `None` where nobody waits.
@@ -135,7 +121,8 @@ impl<'a> Desk<'a> {
             let outcome = self
                 .server
                 .handle(received.badge, received.info.label(), caps, message);
-            return finish(&mut self.names, &mut self.lines, outcome);
+            let response = self.clients.finish(&mut self.server, outcome)?;
+            return Some(encode(&response));
         }
         self.answer_long(received, caps)
     }
@@ -150,11 +137,11 @@ impl<'a> Desk<'a> {
             panic!("the {worker:?} has faulted: {fault:?}");
         }
         let more = match worker {
-            Worker::Reclaimer => self.server.work(),
+            Worker::Reclaimer => self.clients.work(&mut self.server),
         };
         if !more {
             // It is not told when nothing will ever be left to do.
-            if self.is_over() {
+            if self.clients.is_over(&mut self.server) {
                 return None;
             }
             self.server.kernel_mut().workers.rests(worker);
@@ -173,6 +160,7 @@ impl<'a> Desk<'a> {
             && let Ok(Some(now_us)) = self.server.kernel_mut().devices.timer.interrupt()
         {
             self.server.alarm(now_us);
+            self.clients.alarm(&mut self.server, now_us);
         }
     }
 
@@ -180,6 +168,7 @@ impl<'a> Desk<'a> {
     #[cold]
     #[inline(never)]
     fn answer_long(&mut self, received: &RecvWithMRs, caps: bool) -> Option<Answer> {
+        let badge = Badge::unpack(received.badge);
         let mut bytes = [0; BYTES_MAX];
         let length = (received.info.length() * 8).min(BYTES_MAX);
         let fault = sel4::with_ipc_buffer_mut(|buffer| {
@@ -192,45 +181,25 @@ impl<'a> Desk<'a> {
                     .get(..BYTES_MAX)
                     .unwrap_or(&[0; BYTES_MAX]),
             );
-            let is_fault = Badge::unpack(received.badge).fault;
-            is_fault.then(|| sel4_extension::fault(buffer, &received.info))
+            badge
+                .fault
+                .then(|| sel4_extension::fault(buffer, &received.info))
         });
         let outcome = match fault {
-            Some(fault) => self.server.fault(received.badge, describe(fault.as_ref())),
+            Some(fault) => {
+                let kernel = self.server.kernel_mut();
+                let fault = describe(kernel, badge.client, fault.as_ref());
+                self.server.fault(received.badge, fault)
+            }
             None => {
                 let message = bytes.get(..length).unwrap_or(&bytes);
                 self.server
                     .handle(received.badge, received.info.label(), caps, message)
             }
         };
-        finish(&mut self.names, &mut self.lines, outcome)
+        let response = self.clients.finish(&mut self.server, outcome)?;
+        Some(encode(&response))
     }
-}
-
-/// Prints what is to be printed; what to answer.
-#[cold]
-#[inline(never)]
-fn finish(names: &mut Names<'_>, lines: &mut Lines, outcome: Outcome<'_>) -> Option<Answer> {
-    let response = match outcome {
-        Outcome::Respond(response) => response,
-        Outcome::Print { client, text } => {
-            lines.print(client, names.name(client), text);
-            Ok(Reply::Done)
-        }
-        Outcome::Ended { client, obituary } => {
-            lines.close();
-            let name = names.end(client);
-            report::client(
-                name.name,
-                name.program,
-                report::outcome_of(obituary.end),
-                &obituary,
-            );
-            return None;
-        }
-        Outcome::Ignore => return None,
-    };
-    Some(encode(&response))
 }
 
 #[inline(never)]
@@ -258,7 +227,14 @@ fn encode(response: &Response) -> Answer {
 }
 
 /// A fault in the server's words. What a client forged is not believed, only reported.
-fn describe(fault: Option<&sel4::Fault>) -> Fault {
+fn describe(kernel: &Sel4, client: ClientIndex, fault: Option<&sel4::Fault>) -> Fault {
+    if let Some(timeout) = fault.and_then(sel4_extension::timeout) {
+        return Fault {
+            kind: FaultKind::Timeout,
+            address: timeout.consumed,
+            instruction: thread::instruction(kernel, client, timeout.data),
+        };
+    }
     let (kind, address, instruction) = match fault {
         Some(sel4::Fault::VmFault(fault)) => (
             FaultKind::Vm,

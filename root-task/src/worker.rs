@@ -137,7 +137,7 @@ fn start(
         }
         None => CPtr::from_bits(0),
     };
-    configure_sched_context(bootinfo, sched_context, TIME_SLICE, TIME_SLICE)?;
+    configure_sched_context(bootinfo, sched_context, TIME_SLICE, TIME_SLICE, 0)?;
 
     let room = &ROOMS[worker.index()];
     let buffer = room.ipc_buffer.get();
@@ -156,6 +156,7 @@ fn start(
         mcp: priority,
         priority,
         sched_context,
+        timeout_endpoint: None,
     })?;
     // Made at boot, for good: the heap takes nothing back.
     let equipment = Box::leak(Box::new(Equipment {

@@ -122,6 +122,12 @@ pub enum Error {
         #[serde(with = "le")]
         code: u32,
     },
+    /// The handle or token is of something that has ended, or never was.
+    Stale {
+        /// The handle or token.
+        #[serde(with = "after6")]
+        handle: u64,
+    },
     /// The client has no such device: its manifest allows none, or it has not opened it.
     NoDevice {
         /// The number that was asked for.
@@ -189,10 +195,11 @@ impl Error {
             Error::WrongKind { .. } => 15,
             Error::NotPermitted => 16,
             Error::Refused { .. } => 17,
-            Error::NoDevice { .. } => 18,
-            Error::DeviceBusy { .. } => 19,
-            Error::BadRegister { .. } => 20,
-            Error::SharedInterrupt { .. } => 21,
+            Error::Stale { .. } => 18,
+            Error::NoDevice { .. } => 19,
+            Error::DeviceBusy { .. } => 20,
+            Error::BadRegister { .. } => 21,
+            Error::SharedInterrupt { .. } => 22,
         }
     }
 }
@@ -250,6 +257,9 @@ impl fmt::Display for Error {
             ),
             Error::NotPermitted => write!(f, "the manifest does not allow that"),
             Error::Refused { code } => write!(f, "the kernel refused with error {code}"),
+            Error::Stale { handle } => {
+                write!(f, "{handle:#x} is the handle of something that has ended")
+            }
             Error::NoDevice { device } => write!(f, "the client has no device {device}"),
             Error::DeviceBusy { device } => write!(f, "another client has device {device}"),
             Error::BadRegister { offset } => {

@@ -2,9 +2,9 @@
 //! Alarms of clients, all of them behind the one that the kernel's clock gives.
 
 use crate::Server;
-use crate::client::{Life, NO_ALARM};
+use crate::client::NO_ALARM;
 use crate::kernel::{ClientIndex, Kernel};
-use kmalloc_protocol::{Error, Reply, Response};
+use kmalloc_protocol::{Error, Events, Reply, Response};
 
 impl<K: Kernel> Server<K> {
     /// Sets a client's alarm, or with 0 none; the time is the reply.
@@ -23,25 +23,35 @@ impl<K: Kernel> Server<K> {
         Ok(Reply::Time { now_us })
     }
 
-    /// The time that was asked for is there: signals the clients whose alarm is due, and asks for the next time.
+    /// The time that was asked for is there: notes whose alarm is due and whose waiting is over, for a round to tell them, and
+    /// asks for the next time.
     pub fn alarm(&mut self, now_us: u64) {
-        for index in 0..self.clients.len() {
-            let Some(account) = self.clients.get_mut(index) else {
-                break;
-            };
+        let mut any = false;
+        for account in &mut self.clients {
             if account.alarm_us <= now_us {
                 account.alarm_us = NO_ALARM;
-                if account.life == Life::Alive {
-                    self.kernel.signal(ClientIndex(index as u16));
-                }
+                account.notices.is_due(Events::ALARM);
+                any = true;
             }
+            if account.notices.deadline_us() <= now_us {
+                account.notices.is_due(Events::TIMEOUT);
+                any = true;
+            }
+        }
+        if any {
+            self.begin_round();
         }
         // The clock worked when these alarms were set; where it does no more there is nobody to tell.
         let _ = self.set_next_alarm();
     }
 
-    fn set_next_alarm(&mut self) -> Result<(), Error> {
-        match self.clients.iter().map(|account| account.alarm_us).min() {
+    /// Has the clock ring when the first alarm or deadline of a client is due.
+    pub(crate) fn set_next_alarm(&mut self) -> Result<(), Error> {
+        let due = self
+            .clients
+            .iter()
+            .map(|account| account.alarm_us.min(account.notices.deadline_us()));
+        match due.min() {
             Some(NO_ALARM) | None => self.kernel.clear_alarm(),
             Some(due_us) => self.kernel.set_alarm(due_us)?,
         }

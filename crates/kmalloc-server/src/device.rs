@@ -5,7 +5,7 @@
 use crate::Server;
 use crate::client::Life;
 use crate::kernel::{
-    ClientIndex, InterruptSource, Kernel, Mapping, MessageInterrupt, Refused, Slot, Worker,
+    ClientIndex, InterruptSource, Kernel, Mapping, MessageInterrupt, Refused, Slot,
 };
 use crate::pci::{BARS, Bar, command, register};
 use crate::physical::Page;
@@ -366,8 +366,7 @@ impl<K: Kernel> Server<K> {
         };
         let is_held = |other: &crate::pci::Function| other.quarantine == Some(dead);
         if !self.functions.iter().any(is_held) && self.client_mut(dead)?.life == Life::Ending {
-            self.ending.insert(dead.index());
-            self.kernel.wake(Worker::Reclaimer);
+            self.enqueue(dead);
         }
         Ok(Reply::Done)
     }

@@ -2,9 +2,9 @@
 //! One message in, one outcome out.
 
 use crate::Server;
-use crate::client::{Badge, End, Fault, Life, NO_BADGE, Obituary};
+use crate::client::{Badge, End, Fault, Life, Obituary};
 use crate::dma::DmaRequest;
-use crate::kernel::{ClientIndex, Kernel, Worker};
+use crate::kernel::{ClientIndex, Kernel};
 use crate::memory::bytes;
 use crate::served::check_flags;
 use kmalloc_protocol::message::quick::{self, QuickRequest};
@@ -44,6 +44,25 @@ pub enum Outcome<'m> {
         client: ClientIndex,
         /// How, and what it left.
         obituary: Obituary,
+    },
+    /// Start another client for this one: [`Server::begin`], then respond with its handle.
+    Start {
+        /// Who asks.
+        parent: ClientIndex,
+        /// Bytes for the new client; 0 for what its manifest entry says.
+        memory: u64,
+        /// The manifest entry's name and arguments, parted by zero bytes.
+        text: &'m str,
+    },
+    /// End a client for another, if the manifest allows it: [`Server::end`], then respond with [`Reply::Done`], unless
+    /// `target` is the one that asked.
+    Kill {
+        /// Who asks.
+        client: ClientIndex,
+        /// Whom to end.
+        target: ClientIndex,
+        /// Whether it is a child of `client`, or itself: then nobody has to allow it.
+        own: bool,
     },
     /// Nothing: nobody is there.
     Ignore,
@@ -179,6 +198,30 @@ impl<K: Kernel> Server<K> {
             Request::Release { address } => self.release(client, address),
             Request::Print { text } => return Outcome::Print { client, text },
             Request::Exit { status } => return self.end(client, End::Exit { status }),
+            Request::Start { memory, text } => {
+                return Outcome::Start {
+                    parent: client,
+                    memory,
+                    text,
+                };
+            }
+            Request::Kill { handle } => match self.client_of(handle) {
+                Ok(target) => {
+                    let own = self.is_own(client, target);
+                    return Outcome::Kill {
+                        client,
+                        target,
+                        own,
+                    };
+                }
+                Err(error) => Err(error),
+            },
+            Request::Reap { handle } => self.reap(client, handle),
+            Request::Events => self.events(client),
+            Request::Watch { events } => self.watch(client, events),
+            Request::AwaitMemory { size, timeout_us } => {
+                self.await_memory(client, size, timeout_us)
+            }
         };
         match response {
             Ok(reply) => Outcome::Respond(Ok(reply)),
@@ -186,9 +229,10 @@ impl<K: Kernel> Server<K> {
         }
     }
 
+    /// What to respond to a client whose request its caller refused: a failure, and counted as one.
     #[cold]
     #[inline(never)]
-    fn fail<'m>(&mut self, client: ClientIndex, error: Error) -> Outcome<'m> {
+    pub fn fail<'m>(&mut self, client: ClientIndex, error: Error) -> Outcome<'m> {
         if let Some(account) = self.clients.get_mut(client.index()) {
             account.counters.failures += 1;
         }
@@ -207,38 +251,6 @@ impl<K: Kernel> Server<K> {
             }
             _ => Outcome::Ignore,
         }
-    }
-
-    /// Ends a client: it runs no more and no badge of it counts. What it had is taken back by [`Server::work`].
-    pub fn end(&mut self, client: ClientIndex, end: End) -> Outcome<'static> {
-        let Some(account) = self
-            .clients
-            .get(client.index())
-            .filter(|account| account.life == Life::Alive)
-        else {
-            return Outcome::Ignore;
-        };
-        let (counters, threads) = (account.counters, account.threads);
-        let obituary = Obituary {
-            end,
-            calls: counters.calls,
-            peak_bytes: bytes(account.committed_peak),
-            held_bytes: counters.block_bytes
-                + bytes((counters.region_pages + counters.dma_pages) as usize),
-        };
-        let stopped = self.kernel.stop_threads(client, threads);
-        if let Ok(account) = self.client_mut(client) {
-            account.life = Life::Ending;
-            account.badge = NO_BADGE;
-        }
-        let quiet = self.stop_devices(client);
-        // What a client has that may still run, or a device still write to, is not taken from it: it stays charged, and the
-        // books say so.
-        if stopped.is_ok() && quiet {
-            self.ending.insert(client.index());
-            self.kernel.wake(Worker::Reclaimer);
-        }
-        Outcome::Ended { client, obituary }
     }
 
     fn stats(&self, client: ClientIndex) -> Stats {

@@ -159,6 +159,16 @@ pub struct Refused {
     pub code: u32,
 }
 
+/// Time for a thread, on kernels with scheduling contexts; on others it says nothing. Not 0, and no more than the
+/// period. A thread with less than its period faults when it has run for its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Microseconds that it may run in each period.
+    pub budget_us: u32,
+    /// Microseconds of a period.
+    pub period_us: u32,
+}
+
 /// How a client's thread starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThreadStart {
@@ -180,6 +190,8 @@ pub struct ThreadStart {
     pub argument: usize,
     /// 0 to 255.
     pub priority: u8,
+    /// Its time; `None`: it takes turns with the others of its priority.
+    pub budget: Option<Budget>,
     /// The badge of its requests.
     pub badge: u64,
     /// The badge of its faults.

@@ -20,10 +20,13 @@ mod device;
 mod dispatch;
 mod dma;
 pub mod kernel;
+mod lives;
 pub mod machine;
 mod memory;
+mod notices;
 pub mod pci;
 pub mod physical;
+mod reclaim;
 mod region;
 mod resident;
 mod resize;
@@ -33,9 +36,7 @@ mod served;
 pub mod spawn;
 mod tables;
 mod threads;
-mod work;
 
-use crate::bits::BitSet;
 use crate::physical::{PAGE_BITS, Physical};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -43,9 +44,11 @@ use client::{CLIENTS_MAX, Client};
 pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
+pub use lives::Work;
 use memory::PageInfo;
 use pci::{FUNCTIONS_MAX, Function};
 use segments::Segments;
+pub use spawn::Built;
 
 /// The memory server.
 #[derive(Debug)]
@@ -54,11 +57,15 @@ pub struct Server<K> {
     physical: Physical,
     segments: Segments,
     clients: Vec<Client>,
-    /// Clients that have ended and still have something, by their places.
-    ending: BitSet,
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
+    /// Clients that were ever begun.
+    births: u64,
+    /// Clients that are to be built, or taken back.
+    queue: lives::Queue,
+    /// What clients are to be told.
+    board: notices::Board,
     /// PCI functions, if they were looked for.
     functions: Vec<Function>,
     /// Why the last quick request was refused: out of the way of those that are not.
@@ -88,6 +95,9 @@ impl From<Refused> for Error {
         Error::Refused { code: refused.code }
     }
 }
+
+/// Memory is short when less than one part in so many is free, unless the manifest says otherwise.
+const PRESSURE_SHARE: usize = 16;
 
 /// Segments for a machine with this many pages: address space is plenty, ledgers for it are not.
 pub const fn segment_count(pages: usize) -> usize {
@@ -122,11 +132,13 @@ impl<K: Kernel> Server<K> {
             kernel,
             segments: Segments::new(segment_count(total_pages)),
             clients: vec![Client::VACANT; CLIENTS_MAX],
-            ending: BitSet::new(CLIENTS_MAX),
             pages: vec![PageInfo::FREE; capacity],
             physical,
             mcs,
             total_pages,
+            births: 0,
+            queue: lives::Queue::default(),
+            board: notices::Board::new(total_pages / PRESSURE_SHARE),
             functions: Vec::with_capacity(FUNCTIONS_MAX),
             refusal: Error::NotPermitted,
         }

@@ -7,8 +7,9 @@ use crate::pci::FunctionAddress;
 /// Pages of device memory that can be mapped in all: 8 MiB of registers.
 pub const DEVICE_FRAMES_MAX: u32 = 2048;
 
-/// The badge that a client's notification is signalled with by an interrupt of its devices.
-pub const INTERRUPT_BADGE: u64 = 1 << 5;
+/// The badge that a client's notification is signalled with by an interrupt of its devices; the server's own signals have
+/// none.
+pub const INTERRUPT_BADGE: u64 = 1 << 6;
 
 /// Where an interrupt comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 use kmalloc_protocol::{Error, Reply, Request};
 
 /// The bit of an interrupt among the signals that a program receives.
-pub const INTERRUPT: u64 = 1 << 5;
+pub const INTERRUPT: u64 = 1 << 6;
 
 /// The command register of a function: offset, and the bit by which it may read and write memory by itself.
 const COMMAND: u32 = 4;

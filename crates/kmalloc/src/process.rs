@@ -86,8 +86,8 @@ macro_rules! main {
 #[doc(hidden)]
 pub use sel4_task;
 
-/// Waits until the server signals the program: a service, when nobody is left to serve; one that has set an alarm, when
-/// that is due.
+/// Waits until the server signals the program, for whatever reason: [`events`](crate::event::events) tells which. A signal
+/// that came before is not lost, and several may have become one.
 pub fn wait() {
     sel4::cap::Notification::from_bits(sel4_task::slot::NOTIFICATION).wait();
 }

@@ -21,6 +21,7 @@ fn pass(system: &mut System, microseconds: u64) -> Vec<ClientIndex> {
         .is_some_and(|due| due <= now_us)
     {
         system.server.alarm(now_us);
+        system.settle();
     }
     system.server.kernel_mut().take_signals()
 }

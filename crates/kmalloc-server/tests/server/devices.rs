@@ -405,11 +405,11 @@ fn a_dead_driver_s_device_is_silent_before_its_memory_is_used_again() {
     assert!(!is_master(&system, CARD));
     assert_eq!(word(&system, CARD, MESSAGES) >> 16 & 1, 0);
     assert!(system.server.kernel().machine().interrupts.is_empty());
-    system.work_off();
+    system.settle();
     assert_eq!(open(&mut system, next, 0), Ok(card));
     map(&mut system, next, card, 0).expect("the same frames");
     system.kill(next);
-    system.work_off();
+    system.settle();
     assert_eq!(system.books().free, free);
 }
 
@@ -427,7 +427,7 @@ fn a_device_that_can_t_be_stopped_keeps_its_driver_s_memory_in_quarantine() {
     function.expect("a card").stuck = command::BUS_MASTER;
     let held = system.committed(client);
     system.answer(client, Request::Exit { status: 0 });
-    system.work_off();
+    system.settle();
     let account = system.server.client(client).expect("a place");
     assert_eq!(account.life, Life::Ending);
     assert_eq!(system.committed(client), held);
@@ -438,7 +438,7 @@ fn a_device_that_can_t_be_stopped_keeps_its_driver_s_memory_in_quarantine() {
     assert_eq!(open(&mut system, next, 0), Ok(card));
     let release = Request::ReleaseQuarantine { function: card };
     assert_eq!(system.call(next, release), Ok(Reply::Done));
-    system.work_off();
+    system.settle();
     assert_eq!(system.committed(client), 0);
     assert_eq!(system.call(next, release), Ok(Reply::Done));
     let function = system
@@ -449,7 +449,7 @@ fn a_device_that_can_t_be_stopped_keeps_its_driver_s_memory_in_quarantine() {
         .get_mut(&CARD);
     function.expect("a card").stuck = 0;
     system.kill(next);
-    system.work_off();
+    system.settle();
     assert_eq!(system.books().free, free);
 }
 
@@ -486,7 +486,7 @@ fn what_the_kernel_refuses_on_the_way_is_undone() {
             step(&mut system, client).expect("the next try succeeds");
             assert_eq!(word(&system, CARD, 0x10), 0xfe00_0000);
             system.kill(client);
-            system.work_off();
+            system.settle();
             assert_eq!(system.books().free, free, "step {place}, call {nth}");
         }
     }
