@@ -66,13 +66,19 @@ impl Layout {
             Slot::Client(client, which) => {
                 self.clients + client.index() * CLIENT_SLOTS + which.number()
             }
-            Slot::Device(frame) => self.boot_slots().end + frame as usize,
+            // Behind those of boot.
+            Slot::Scratch => self.boot_end(),
+            Slot::Device(frame) => self.boot_end() + 1 + frame as usize,
         }
     }
 
     /// Numbers of the slots for what the root task makes for itself.
     pub fn boot_slots(&self) -> core::ops::Range<usize> {
-        self.boot..self.boot + LEAF_SLOTS - DEVICE_FRAMES_MAX as usize
+        self.boot..self.boot_end()
+    }
+
+    fn boot_end(&self) -> usize {
+        self.boot + LEAF_SLOTS - DEVICE_FRAMES_MAX as usize - 1
     }
 
     /// The CNodes of the second level: entries of the top CNode from 1 on.

@@ -153,6 +153,12 @@ impl Sel4 {
             .map_err(refused)
     }
 
+    /// Stops the threads beside this one for good. Nothing is left in the scratch slot.
+    pub(crate) fn stop_workers(&mut self) -> Result<(), Refused> {
+        self.workers.stop().map_err(refused)?;
+        self.delete(Slot::Scratch)
+    }
+
     /// The address of a slot by its number.
     pub(crate) fn cptr_at(&self, number: usize) -> CPtr {
         CPtr::from_bits(self.layout.address_of(number))
@@ -164,13 +170,8 @@ impl Sel4 {
         untyped: cap::Untyped,
         object: Object,
     ) -> Result<(), Refused> {
-        let number = self.layout.boot_slots().end - 1;
-        self.retype_at(untyped, &blueprint(object), number, 1)?;
-        let made = self.top.absolute_cptr_from_bits_with_depth(
-            self.layout.address_of(number),
-            self.layout.depth(),
-        );
-        made.delete().map_err(refused)
+        self.retype_from(untyped, object, Slot::Scratch, 1)?;
+        self.delete(Slot::Scratch)
     }
 
     /// The path of a slot.
@@ -442,5 +443,9 @@ impl Kernel for Sel4 {
     fn clear_alarm(&mut self) {
         self.alarms_us[0] = None;
         let _ = self.arm();
+    }
+
+    fn hurry_cleaner(&mut self, hurried: bool) {
+        self.workers.hurry_cleaner(hurried);
     }
 }

@@ -118,6 +118,7 @@ pub(crate) struct Capabilities {
     chunks: Vec<Option<Capability>>,
     pages: Vec<Option<Capability>>,
     clients: BTreeMap<(ClientIndex, ClientObject), Capability>,
+    scratch: Option<Capability>,
     devices: BTreeMap<u32, Capability>,
 }
 
@@ -130,6 +131,7 @@ impl Capabilities {
             chunks: vec![None; pages / 16],
             pages: vec![None; pages],
             clients: BTreeMap::new(),
+            scratch: None,
             devices: BTreeMap::new(),
         }
     }
@@ -141,6 +143,7 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks.get(chunk.index())?.as_ref(),
             Slot::Page(page) => self.pages.get(page.index())?.as_ref(),
             Slot::Client(client, which) => self.clients.get(&(client, which)),
+            Slot::Scratch => self.scratch.as_ref(),
             Slot::Device(number) => self.devices.get(&number),
         }
     }
@@ -152,6 +155,7 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks.get_mut(chunk.index())?.as_mut(),
             Slot::Page(page) => self.pages.get_mut(page.index())?.as_mut(),
             Slot::Client(client, which) => self.clients.get_mut(&(client, which)),
+            Slot::Scratch => self.scratch.as_mut(),
             Slot::Device(number) => self.devices.get_mut(&number),
         }
     }
@@ -169,6 +173,7 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks[chunk.index()].replace(capability),
             Slot::Page(page) => self.pages[page.index()].replace(capability),
             Slot::Client(client, which) => self.clients.insert((client, which), capability),
+            Slot::Scratch => self.scratch.replace(capability),
             Slot::Device(number) => self.devices.insert(number, capability),
         };
         assert!(old.is_none(), "{slot:?} was occupied");
@@ -182,6 +187,7 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks.get_mut(chunk.index())?.take(),
             Slot::Page(page) => self.pages.get_mut(page.index())?.take(),
             Slot::Client(client, which) => self.clients.remove(&(client, which)),
+            Slot::Scratch => self.scratch.take(),
             Slot::Device(number) => self.devices.remove(&number),
         }?;
         if let Some(parent) = capability.parent.and_then(|parent| self.get_mut(parent))
