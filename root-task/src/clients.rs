@@ -70,7 +70,7 @@ impl<'a> Clients<'a> {
             server.kernel_mut().connect_next(&entry.client);
             match entry.begin("", 0, |spawn| server.spawn(spawn)) {
                 Ok(client) => {
-                    entry.allow_devices(server, client);
+                    entry.allow(server, client);
                     self.names.begin(client, number);
                 }
                 Err(error) => {
@@ -105,7 +105,8 @@ impl<'a> Clients<'a> {
                 target,
                 own,
             } => self.kill(server, client, target, own),
-            Outcome::Ignore => None,
+            // A thread that faulted gets no response; the desk lets it go on.
+            Outcome::Retry | Outcome::Ignore => None,
         }
     }
 
@@ -218,7 +219,7 @@ impl<'a> Clients<'a> {
                 size: text.len() as u64,
             },
         })?;
-        entry.allow_devices(server, client);
+        entry.allow(server, client);
         self.names.begin(client, number);
         Ok(server.handle_of(client))
     }

@@ -4,7 +4,7 @@
 use crate::cspace::Layout;
 use crate::devices::Devices;
 use crate::thread;
-use crate::windows::{LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
+use crate::windows::{COPY_WINDOW, LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
 use crate::worker::Workers;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -346,6 +346,20 @@ impl Kernel for Sel4 {
     fn assign_asid(&mut self, vspace: Page) -> Result<(), Refused> {
         let pool = sel4::init_thread::slot::ASID_POOL.cap();
         pool.asid_pool_assign(self.vspace(vspace)).map_err(refused)
+    }
+
+    fn copy_page(&mut self, from: Page, to: Page) -> Result<(), Refused> {
+        let source = self.frame(from);
+        let here = sel4::init_thread::slot::VSPACE.cap();
+        let (rights, how) = (CapRights::read_only(), sel4::VmAttributes::default());
+        source
+            .frame_map(here, COPY_WINDOW, rights, how)
+            .map_err(refused)?;
+        // SAFETY: the frame was mapped there just now, readable; nobody else has it mapped, so nobody writes to it.
+        let bytes = unsafe { &*core::ptr::with_exposed_provenance::<[u8; PAGE_SIZE]>(COPY_WINDOW) };
+        let copied = self.with_frame(to, |place| place.copy_from_slice(bytes));
+        source.frame_unmap().map_err(refused)?;
+        copied
     }
 
     fn scrub(&mut self, frame: Page) -> Result<(), Refused> {

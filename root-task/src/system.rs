@@ -118,9 +118,12 @@ impl<'a> Directory<'a> {
 }
 
 impl Entry<'_> {
-    /// Lets a client of this entry have the devices that the entry names. A machine that has none of them is no error: the
-    /// client finds out when it opens one.
-    pub fn allow_devices(&self, server: &mut Server<Sel4>, index: ClientIndex) {
+    /// Allows for a client of this entry what the entry says: that its pages are moved, and that it has devices. A machine
+    /// that has none of them is no error: the client finds out when it opens one.
+    pub fn allow(&self, server: &mut Server<Sel4>, index: ClientIndex) {
+        if self.client.movable {
+            server.allow_moving(index);
+        }
         let devices = self.client.devices.iter();
         let found: usize = devices
             .map(|(vendor, device)| server.allow_device(index, vendor, device))

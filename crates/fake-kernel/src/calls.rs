@@ -265,6 +265,14 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
+    fn copy_page(&mut self, from: Page, to: Page) -> Result<(), Refused> {
+        self.failures.step("copy_page")?;
+        let from = self.unmapped_frame("copy_page", from);
+        let to = self.unmapped_frame("copy_page", to);
+        self.memory.copy(from, to);
+        Ok(())
+    }
+
     fn scrub(&mut self, frame: Page) -> Result<(), Refused> {
         self.failures.step("scrub")?;
         let address = self.unmapped_frame("scrub", frame);

@@ -9,7 +9,7 @@
 //! # Which calls can fail
 //! A test can make the n-th fallible call fail ([`FakeKernel::fail_at`]). Fallible are `retype`, `map_page`,
 //! `map_table`, those of [`Machine`](kmalloc_server::machine::Machine) that return a result,
-//! `assign_asid`, `scrub`, `write_page`, `push_ledger`, `start_thread`, `now_us` and `set_alarm`: the real
+//! `assign_asid`, `copy_page`, `scrub`, `write_page`, `push_ledger`, `start_thread`, `now_us` and `set_alarm`: the real
 //! ones allocate, map, need a device, or have preconditions in the kernel. `delete`, `revoke`, `unmap_page`, `unmap_page_table`, `pop_ledger` and
 //! `stop_threads` only take away: with right arguments seL4 has no error for them, so they are not failed.
 #![forbid(unsafe_code)]

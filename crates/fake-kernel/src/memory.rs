@@ -16,14 +16,14 @@ pub(crate) enum Writer {
     Space(u64),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Content {
     /// The same word all over.
     Filled(u64),
     Bytes(Box<[u8; PAGE_SIZE as usize]>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Written {
     writer: Writer,
     content: Content,
@@ -71,6 +71,14 @@ impl Memory {
             );
             written.writer = reader;
         }
+    }
+
+    /// Copies a page, whoever wrote it.
+    pub(crate) fn copy(&mut self, from: u64, to: u64) {
+        match self.written.get(&from).cloned() {
+            Some(written) => self.written.insert(to, written),
+            None => self.written.remove(&to),
+        };
     }
 
     /// Fills a page with one word.

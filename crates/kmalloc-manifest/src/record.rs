@@ -44,6 +44,8 @@ pub struct Client<'a> {
     pub calls: Option<u8>,
     /// The PCI functions that it may have.
     pub devices: Devices<'a>,
+    /// Whether the server may move its pages to make room for contiguous memory.
+    pub movable: bool,
     /// How it should end.
     pub expect: Expectation,
     /// What happens when it fails.

@@ -244,6 +244,10 @@ pub struct Client {
     pub thread_objects: u8,
     /// The priority of its threads, 0 to 255.
     pub priority: u8,
+    /// Whether its pages may be moved.
+    pub movable: bool,
+    /// Faults that may be due to pages that were moved: so many are answered by another try.
+    pub retries: u8,
     /// The functions that it may have: a bit for each that the server knows.
     pub devices: u32,
     /// When its alarm is due, in microseconds since boot; [`NO_ALARM`] if none is set.
@@ -307,6 +311,8 @@ impl Client {
         threads: 0,
         thread_objects: 0,
         priority: 0,
+        movable: false,
+        retries: 0,
         devices: 0,
         alarm_us: NO_ALARM,
         budget: None,

@@ -2,7 +2,7 @@
 //! One message in, one outcome out.
 
 use crate::Server;
-use crate::client::{Badge, End, Fault, Life, Obituary};
+use crate::client::{Badge, End, Fault, FaultKind, Life, Obituary};
 use crate::dma::DmaRequest;
 use crate::kernel::{ClientIndex, Kernel};
 use crate::memory::bytes;
@@ -64,6 +64,8 @@ pub enum Outcome<'m> {
         /// Whether it is a child of `client`, or itself: then nobody has to allow it.
         own: bool,
     },
+    /// Let the thread that faulted try again.
+    Retry,
     /// Nothing: nobody is there.
     Ignore,
 }
@@ -240,13 +242,18 @@ impl<K: Kernel> Server<K> {
     }
 
     /// A message on the fault endpoint: the kernel's, or forged by a client that holds the capability. Either way it
-    /// is the end of that client.
+    /// is the end of that client, but for one case: a page of its may have been away for a moment, because it was moved. If
+    /// that was not why, the thread faults again, and no longer than it has tries.
     pub fn fault(&mut self, badge: u64, fault: Fault) -> Outcome<'static> {
         let badge = Badge::unpack(badge);
-        match self.clients.get(badge.client.index()) {
+        match self.clients.get_mut(badge.client.index()) {
             Some(account)
                 if account.life == Life::Alive && account.generation == badge.generation =>
             {
+                if fault.kind == FaultKind::Vm && account.retries > 0 {
+                    account.retries -= 1;
+                    return Outcome::Retry;
+                }
                 self.end(badge.client, End::Fault(fault))
             }
             _ => Outcome::Ignore,

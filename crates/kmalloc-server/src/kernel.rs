@@ -242,6 +242,8 @@ pub trait Kernel: Machine {
     /// Makes an object an address space.
     fn assign_asid(&mut self, vspace: Page) -> Result<(), Refused>;
 
+    /// Copies a frame to another; both are mapped nowhere.
+    fn copy_page(&mut self, from: Page, to: Page) -> Result<(), Refused>;
     /// Zeroes a frame that is mapped nowhere.
     fn scrub(&mut self, frame: Page) -> Result<(), Refused>;
     /// Writes into a frame that is mapped nowhere; `offset + data.len()` is at most a page.

@@ -24,6 +24,7 @@ pub mod kernel;
 mod lives;
 pub mod machine;
 mod memory;
+mod moving;
 mod notices;
 pub mod pci;
 pub mod physical;

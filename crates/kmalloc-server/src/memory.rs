@@ -148,7 +148,8 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    fn supply_page(&mut self) -> Result<Page, Error> {
+    /// A zeroed frame, charged to nobody.
+    pub(crate) fn supply_page(&mut self) -> Result<Page, Error> {
         loop {
             match self.physical.next_page() {
                 Some(Step::Take(page)) => {

@@ -70,6 +70,7 @@ pub fn archive(manifest: &Manifest, elfs: &[Vec<u8>]) -> Result<Vec<u8>> {
                 service: client.service,
                 serves: manifest.endpoint(&client.serves),
                 calls: manifest.endpoint(&client.calls),
+                movable: client.movable,
                 devices: Devices::new(devices).context("devices")?,
                 expect: client.expect,
                 on_failure: client.on_failure,

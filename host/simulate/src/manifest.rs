@@ -154,6 +154,8 @@ pub struct Client {
     pub calls: Option<String>,
     /// Vendors and devices of the PCI functions that it may have.
     pub devices: Vec<(u16, u16)>,
+    /// Whether the server may move its pages.
+    pub movable: bool,
     /// How it should end.
     pub expect: Expectation,
     /// What happens when it fails.

@@ -16,6 +16,7 @@ mod hostile;
 mod lives;
 mod messages;
 mod model;
+mod moving;
 mod notices;
 mod pointers;
 mod random;

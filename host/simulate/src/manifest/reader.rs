@@ -76,6 +76,8 @@ struct ClientTable {
     #[serde(default)]
     devices: Vec<Spanned<String>>,
     #[serde(default)]
+    movable: bool,
+    #[serde(default)]
     tap: bool,
     on_failure: Option<Spanned<String>>,
     restarts: Option<Spanned<i64>>,
@@ -339,6 +341,7 @@ impl Reader<'_> {
             serves: table.serves,
             calls: table.calls,
             devices,
+            movable: table.movable,
             expect: expect.transpose()?.unwrap_or(Expectation::Exit(0)),
             tap: table.tap,
             expect_held: held.map(|Size(bytes)| bytes),

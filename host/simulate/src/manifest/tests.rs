@@ -60,6 +60,7 @@ fn a_client_takes_the_defaults() {
             children_max: 0,
             report: Report::Each,
             devices: Vec::new(),
+            movable: false,
             expect: Expectation::Exit(0),
             tap: false,
             expect_held: None,
@@ -78,7 +79,7 @@ fn every_field_is_read() {
          [[client]]\nname = \"a\"\nprogram = \"own\"\narguments = [\"x\", \"y z\"]\npriority = 3\n\
          budget_us = 2000\nperiod_us = 5000\n\
          memory_limit = 4096\nexpect = \"fault:vm:0x1000\"\nstart = false\ntap = true\n\
-         held = \"4K\"\ndata = \"blob\"\ndevices = [\"edu\", \"pci:8086:100e\"]\n\
+         held = \"4K\"\ndata = \"blob\"\ndevices = [\"edu\", \"pci:8086:100e\"]\nmovable = true\n\
          [[client]]\nname = \"b\"\nprogram = \"hello\"\nmemory_limit = \"1G\"\ntrace = \"good.trace\"\n"
     ))
     .unwrap();
@@ -119,6 +120,7 @@ fn every_field_is_read() {
     assert_eq!(a.expect, Expectation::Fault { kind, address });
     assert_eq!((a.start, a.tap, a.expect_held), (false, true, Some(4096)));
     assert_eq!(a.data, b"bytes");
+    assert!(a.movable && !b.movable);
     assert_eq!(a.devices, [(0x1234, 0x11e8), (0x8086, 0x100e)]);
     assert_eq!(
         kmalloc_trace::Trace::decode(&b.data)

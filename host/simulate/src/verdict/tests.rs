@@ -30,6 +30,7 @@ fn client(name: &str, expect: &str) -> Client {
         children_max: 0,
         report: Report::Each,
         devices: Vec::new(),
+        movable: false,
         expect: expect.parse().unwrap(),
         tap: false,
         expect_held: None,
