@@ -93,7 +93,7 @@ impl Clutter {
     }
 
     fn set(&mut self, place: usize, block: Option<NonNull<u8>>) {
-        let address = block.map_or(0, |block| block.expose_provenance().get() as u64);
+        let address = block.map_or(0, |block| block.as_ptr().expose_provenance() as u64);
         // SAFETY: the table has room for all places below the maximum.
         unsafe { self.table.add(place).write(address) }
     }
@@ -174,11 +174,11 @@ fn refused() -> Outcome {
 /// Starts counting in the blocks that were taken first: they lie highest, where room is made first.
 fn start_counting(clutter: &Clutter) -> Result<(), Error> {
     for (place, block) in COUNTED_BLOCKS.iter().zip(clutter.blocks()) {
-        let address = block.expose_provenance().get() as u64;
+        let address = block.as_ptr().expose_provenance() as u64;
         place.store(address, Ordering::Release);
     }
     // SAFETY: this is called once, and nobody else names the stack.
-    let stack = unsafe { &mut *(&raw mut STACK) };
+    let stack = unsafe { &mut *core::ptr::addr_of_mut!(STACK) };
     // SAFETY: the thread calls nothing and needs a few words.
     unsafe { kmalloc::thread::spawn(stack, count, 0, None) }
 }
