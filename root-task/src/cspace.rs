@@ -6,6 +6,7 @@
 //! boot stays what it was, and further CNodes of 2^12 slots behind it.
 
 use kmalloc_server::client::CLIENTS_MAX;
+use kmalloc_server::copy_count;
 use kmalloc_server::kernel::{ClientObject, Slot};
 use kmalloc_server::machine::DEVICE_FRAMES_MAX;
 use kmalloc_server::physical::{LARGE_CHUNKS, LARGE_PAGES};
@@ -24,6 +25,7 @@ pub struct Layout {
     larges: usize,
     large_frames: usize,
     clients: usize,
+    copies: usize,
     boot: usize,
     end: usize,
     /// log2 of the slots that an entry of the top CNode stands for.
@@ -41,13 +43,15 @@ impl Layout {
         let larges_at = chunks_at + whole(larges * LARGE_CHUNKS);
         let large_frames_at = larges_at + whole(larges);
         let clients_at = large_frames_at + whole(larges);
-        let boot_at = clients_at + whole(CLIENTS_MAX * CLIENT_SLOTS);
+        let copies_at = clients_at + whole(CLIENTS_MAX * CLIENT_SLOTS);
+        let boot_at = copies_at + whole(copy_count(pages));
         let end = boot_at + LEAF_SLOTS;
         Layout {
             chunks: chunks_at,
             larges: larges_at,
             large_frames: large_frames_at,
             clients: clients_at,
+            copies: copies_at,
             boot: boot_at,
             end,
             stride_bits: root_bits.max(LEAF_BITS),
@@ -66,6 +70,7 @@ impl Layout {
             Slot::Client(client, which) => {
                 self.clients + client.index() * CLIENT_SLOTS + which.number()
             }
+            Slot::Copy(copy) => self.copies + copy as usize,
             // Behind those of boot.
             Slot::Scratch => self.boot_end(),
             Slot::Device(frame) => self.boot_end() + 1 + frame as usize,

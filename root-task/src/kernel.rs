@@ -283,6 +283,12 @@ impl Kernel for Sel4 {
         blueprint(object).physical_size_bits() as u32
     }
 
+    fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused> {
+        self.path(to)
+            .copy(&self.path(frame), CapRights::all())
+            .map_err(refused)
+    }
+
     fn delete(&mut self, slot: Slot) -> Result<(), Refused> {
         self.path(slot).delete().map_err(refused)
     }
@@ -438,6 +444,10 @@ impl Kernel for Sel4 {
         self.workers.wake(worker);
     }
 
+    fn hurry_cleaner(&mut self, hurried: bool) {
+        self.workers.hurry_cleaner(hurried);
+    }
+
     fn signal(&mut self, client: ClientIndex) {
         let notification: cap::Notification = self
             .cptr(Slot::Client(client, ClientObject::Notification))
@@ -457,9 +467,5 @@ impl Kernel for Sel4 {
     fn clear_alarm(&mut self) {
         self.alarms_us[0] = None;
         let _ = self.arm();
-    }
-
-    fn hurry_cleaner(&mut self, hurried: bool) {
-        self.workers.hurry_cleaner(hurried);
     }
 }

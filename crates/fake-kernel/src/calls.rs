@@ -74,6 +74,43 @@ impl Kernel for FakeKernel {
         size_bits(object)
     }
 
+    fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused> {
+        self.failures.step("copy")?;
+        if self.capability(to).is_some() {
+            return self.refuse("copy", code::DELETE_FIRST, format!("{to:?} is occupied"));
+        }
+        let Some(Capability {
+            address,
+            original: None,
+            kind: Kind::Frame {
+                size_bits, usage, ..
+            },
+            ..
+        }) = self.capability(frame).cloned()
+        else {
+            let reason = format!("{frame:?} is no frame");
+            return self.refuse("copy", code::INVALID_CAPABILITY, reason);
+        };
+        assert_eq!(
+            usage,
+            FrameUse::Unmapped,
+            "{frame:?} is shared while one has it alone"
+        );
+        let kind = Kind::Frame {
+            size_bits,
+            usage: FrameUse::Unmapped,
+            copies: 0,
+        };
+        let copy = Capability {
+            parent: None,
+            original: Some(frame),
+            address,
+            kind,
+        };
+        self.capabilities.insert(to, copy);
+        Ok(())
+    }
+
     fn delete(&mut self, slot: Slot) -> Result<(), Refused> {
         if let Some(Capability {
             kind: Kind::Untyped { children, .. },
@@ -114,7 +151,12 @@ impl Kernel for FakeKernel {
         self.failures.step("map_page")?;
         let Some(Capability {
             address: place,
-            kind: Kind::Frame { size_bits, usage },
+            kind:
+                Kind::Frame {
+                    size_bits,
+                    usage,
+                    copies,
+                },
             ..
         }) = self.capability(frame).cloned()
         else {
@@ -159,12 +201,17 @@ impl Kernel for FakeKernel {
                 );
                 space.insert_large(address, large);
             }
-            Slot::Page(page) => space.insert_page(address, page),
+            Slot::Page(_) | Slot::Copy(_) => space.insert_page(address, frame),
             Slot::Device(number) => space.insert_device(address, number),
             _ => unreachable!("frames lie in slots of frames"),
         }
+        assert_eq!(copies, 0, "{frame:?} is shared and mapped for one client");
+        let reader = match frame {
+            Slot::Copy(_) => Writer::Shared,
+            _ => Writer::Space(space.identity),
+        };
+        // What a device shows is nobody's writing.
         if !matches!(frame, Slot::Device(_)) {
-            let reader = Writer::Space(space.identity);
             self.memory.hand_over(place, size_bits, reader);
         }
         self.set_usage(
@@ -387,6 +434,10 @@ impl Kernel for FakeKernel {
         self.woken.insert(worker);
     }
 
+    fn hurry_cleaner(&mut self, hurried: bool) {
+        self.hurried = hurried;
+    }
+
     fn signal(&mut self, client: ClientIndex) {
         let notification = Slot::Client(client, ClientObject::Notification);
         assert!(
@@ -409,9 +460,5 @@ impl Kernel for FakeKernel {
 
     fn clear_alarm(&mut self) {
         self.clock.alarm_us = None;
-    }
-
-    fn hurry_cleaner(&mut self, hurried: bool) {
-        self.hurried = hurried;
     }
 }

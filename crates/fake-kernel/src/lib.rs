@@ -7,9 +7,9 @@
 //! error number and kept in [`FakeKernel::refusals`], because books that are right never lead there.
 //!
 //! # Which calls can fail
-//! A test can make the n-th fallible call fail ([`FakeKernel::fail_at`]). Fallible are `retype`, `map_page`,
-//! `map_table`, those of [`Machine`](kmalloc_server::machine::Machine) that return a result,
-//! `assign_asid`, `copy_page`, `scrub`, `write_page`, `push_ledger`, `start_thread`, `now_us` and `set_alarm`: the real
+//! A test can make the n-th fallible call fail ([`FakeKernel::fail_at`]). Fallible are `retype`, `copy`, `map_page`,
+//! `map_table`, `assign_asid`, `copy_page`, `scrub`, `write_page`, `push_ledger`, `start_thread`, `now_us`, `set_alarm`
+//! and those of [`Machine`](kmalloc_server::machine::Machine) that return a result: the real
 //! ones allocate, map, need a device, or have preconditions in the kernel. `delete`, `revoke`, `unmap_page`, `unmap_page_table`, `pop_ledger` and
 //! `stop_threads` only take away: with right arguments seL4 has no error for them, so they are not failed.
 #![forbid(unsafe_code)]
@@ -112,6 +112,11 @@ impl FakeKernel {
     /// What lies in a slot.
     pub fn capability(&self, slot: Slot) -> Option<&Capability> {
         self.capabilities.get(slot)
+    }
+
+    /// Every copy of a frame's capability, by its slot.
+    pub fn copies(&self) -> impl Iterator<Item = (u32, &Capability)> {
+        self.capabilities.copies()
     }
 
     /// Every address space, by the page that its root is made of.

@@ -14,6 +14,8 @@ pub(crate) enum Writer {
     Ledger,
     /// A client, by the identity of its address space.
     Space(u64),
+    /// One of the clients that the page is shared between.
+    Shared,
 }
 
 #[derive(Clone, Debug)]

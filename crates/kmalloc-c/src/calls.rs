@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the C functions do, over any heap: null for failure, with the reason kept for `kmalloc_last_error`.
 
-use crate::code::set_last_error;
-use core::ffi::{c_int, c_void};
+use crate::code::{code, set_last_error};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::{self, NonNull};
-use kmalloc::{DmaSource, Error, Flags, Heap, Source, Threading};
+use kmalloc::{Access, DmaSource, Error, Flags, Heap, ShareSource, Source, Threading};
 
 /// A heap as C calls it. Blocks are `void *`; null is no block.
 pub struct CHeap<'heap, S: Source, T: Threading>(&'heap Heap<S, T>);
@@ -128,6 +128,91 @@ impl<S: DmaSource, T: Threading> CHeap<'_, S, T> {
             set_last_error(error);
         }
     }
+}
+
+impl<S: ShareSource, T: Threading> CHeap<'_, S, T> {
+    /// `kmalloc_find`.
+    ///
+    /// # Safety
+    ///
+    /// `name` is a string of C.
+    pub unsafe fn find(&self, name: *const c_char) -> u64 {
+        // SAFETY: as the caller says.
+        let name = unsafe { CStr::from_ptr(name) };
+        // No client has a name that is not UTF-8.
+        let name = name.to_str().unwrap_or_default();
+        or_zero(self.0.source().find(name))
+    }
+
+    /// `kmalloc_dataspace_make`.
+    pub fn dataspace_make(&self, size: usize) -> u64 {
+        or_zero(self.0.source().dataspace_make(size))
+    }
+
+    /// `kmalloc_dataspace_share`.
+    pub fn dataspace_share(&self, token: u64, handle: u64, writable: c_int) -> c_int {
+        let source = self.0.source();
+        or_code(source.dataspace_share(token, handle, access(writable)))
+    }
+
+    /// `kmalloc_dataspace_attach`.
+    ///
+    /// # Safety
+    ///
+    /// `size` is null or may be written.
+    pub unsafe fn dataspace_attach(
+        &self,
+        token: u64,
+        writable: c_int,
+        size: *mut usize,
+    ) -> *mut c_void {
+        let attached = self.0.source().dataspace_attach(token, access(writable));
+        or_null(attached.map(|(address, bytes)| {
+            if !size.is_null() {
+                // SAFETY: as the caller says.
+                unsafe { size.write(bytes) };
+            }
+            address
+        }))
+    }
+
+    /// `kmalloc_dataspace_detach`.
+    pub fn dataspace_detach(&self, address: *mut c_void) -> c_int {
+        let Some(address) = NonNull::new(address.cast()) else {
+            return 0;
+        };
+        or_code(self.0.source().dataspace_detach(address))
+    }
+
+    /// `kmalloc_dataspace_close`.
+    pub fn dataspace_close(&self, token: u64) -> c_int {
+        or_code(self.0.source().dataspace_close(token))
+    }
+}
+
+fn access(writable: c_int) -> Access {
+    if writable == 0 {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    }
+}
+
+fn or_zero(result: Result<u64, Error>) -> u64 {
+    result.unwrap_or_else(|error| {
+        set_last_error(error);
+        0
+    })
+}
+
+fn or_code(result: Result<(), Error>) -> c_int {
+    result.map_or_else(
+        |error| {
+            set_last_error(error);
+            code(error)
+        },
+        |()| 0,
+    )
 }
 
 #[inline(always)]

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicI32, Ordering};
 use kmalloc::Error;
 
 /// The text of each error, by its number.
-const TEXTS: [&CStr; 18] = [
+const TEXTS: [&CStr; 19] = [
     c"no error",
     c"the message is not a request",
     c"the server speaks another version of the protocol",
@@ -23,8 +23,9 @@ const TEXTS: [&CStr; 18] = [
     c"the block was freed before",
     c"the block is another client's",
     c"the memory is of another kind",
-    c"the manifest does not allow it",
+    c"the client may not do that",
     c"the kernel refused",
+    c"the handle or token names nothing that is there any more",
 ];
 
 /// What `kmalloc_last_error` returns. One for all threads: a thread that wants to know asks before another one fails.

@@ -5,6 +5,8 @@
 //! memory back and makes it fault again, so that a use after release does not go unseen. Nothing here allocates: the heap
 //! that is fed may be the program's own.
 
+mod share;
+
 use kmalloc::{DmaBlock, DmaSource, Error, Region, SEGMENT_SIZE, Source};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};

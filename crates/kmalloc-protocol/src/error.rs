@@ -122,9 +122,9 @@ pub enum Error {
         #[serde(with = "le")]
         code: u32,
     },
-    /// The handle or token is of something that has ended, or never was.
+    /// A handle, token or name of what is not there, or not any more.
     Stale {
-        /// The handle or token.
+        /// The handle or token; 0 for a name.
         #[serde(with = "after6")]
         handle: u64,
     },
@@ -255,10 +255,11 @@ impl fmt::Display for Error {
                 f,
                 "{address:#x} is memory of another kind than this call is for"
             ),
-            Error::NotPermitted => write!(f, "the manifest does not allow that"),
+            Error::NotPermitted => write!(f, "the client may not do that"),
             Error::Refused { code } => write!(f, "the kernel refused with error {code}"),
+            Error::Stale { handle: 0 } => write!(f, "nobody alive has that name"),
             Error::Stale { handle } => {
-                write!(f, "{handle:#x} is the handle of something that has ended")
+                write!(f, "{handle:#x} names nothing that is there, or is any more")
             }
             Error::NoDevice { device } => write!(f, "the client has no device {device}"),
             Error::DeviceBusy { device } => write!(f, "another client has device {device}"),

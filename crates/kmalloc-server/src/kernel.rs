@@ -8,7 +8,7 @@ use kmalloc_bucket::ledger::Entry;
 use kmalloc_protocol::Cache;
 
 /// Where a capability of the server's lies. Every object has a slot of its own by construction, so that no slot is
-/// allocated, and none can leak.
+/// allocated, and none can leak; only copies of capabilities take slots from a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
     /// The untyped of a large page.
@@ -23,6 +23,8 @@ pub enum Slot {
     Client(ClientIndex, ClientObject),
     /// What [`Worker::Cleaner`] makes of an untyped to have it zeroed; empty but for that moment.
     Scratch,
+    /// A copy of a frame's capability, by which one of several clients has the frame mapped; from a pool.
+    Copy(u32),
     /// A frame of device memory, in the order in which they were made.
     Device(u32),
 }
@@ -168,9 +170,9 @@ pub struct Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Microseconds that it may run in each period.
-    pub budget_us: u32,
+    pub budget_us: u64,
     /// Microseconds of a period.
-    pub period_us: u32,
+    pub period_us: u64,
 }
 
 /// How a client's thread starts.
@@ -214,7 +216,10 @@ pub trait Kernel: Machine {
     ) -> Result<(), Refused>;
     /// Bytes of an object, as a power of two.
     fn size_bits(&self, object: Object) -> u32;
-    /// Empties a slot.
+    /// Puts a copy of the capability of a frame, which is mapped nowhere by it, into an empty slot.
+    fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused>;
+    /// Empties a slot. What was mapped by its capability has been unmapped: of a frame that has other capabilities, not
+    /// every kernel does that by itself.
     fn delete(&mut self, slot: Slot) -> Result<(), Refused>;
     /// Deletes everything that was made of an untyped.
     fn revoke(&mut self, slot: Slot) -> Result<(), Refused>;
@@ -263,6 +268,8 @@ pub trait Kernel: Machine {
 
     /// Tells a worker that there is work for it. One that knows is not told again.
     fn wake(&mut self, worker: Worker);
+    /// Gives the cleaner as much of the processor as a client has, or only what nobody else wants.
+    fn hurry_cleaner(&mut self, hurried: bool);
     /// Signals a client's notification.
     fn signal(&mut self, client: ClientIndex);
 
@@ -273,6 +280,4 @@ pub trait Kernel: Machine {
     fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused>;
     /// Forgets the alarm.
     fn clear_alarm(&mut self);
-    /// Gives the cleaner as much of the processor as a client has, or only what nobody else wants.
-    fn hurry_cleaner(&mut self, hurried: bool);
 }

@@ -14,9 +14,12 @@ extern crate alloc;
 extern crate std;
 
 mod alarm;
+mod attach;
 pub mod bits;
 mod cleaning;
 pub mod client;
+mod copies;
+pub mod dataspace;
 mod device;
 mod dispatch;
 mod dma;
@@ -35,6 +38,7 @@ mod resize;
 mod run;
 pub mod segments;
 mod served;
+mod share;
 pub mod spawn;
 mod tables;
 mod threads;
@@ -43,6 +47,9 @@ use crate::physical::{PAGE_BITS, Physical};
 use alloc::vec;
 use alloc::vec::Vec;
 use client::{CLIENTS_MAX, Client};
+use copies::Copies;
+pub use copies::copy_count;
+use dataspace::{DATASPACES_MAX, Dataspace, Dataspaces};
 pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
@@ -59,17 +66,19 @@ pub struct Server<K> {
     physical: Physical,
     segments: Segments,
     clients: Vec<Client>,
+    dataspaces: Dataspaces,
+    copies: Copies,
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
+    /// Whether the cleaner has been told to hurry.
+    hurried: bool,
     /// Clients that were ever begun.
     births: u64,
     /// Clients that are to be built, or taken back.
     queue: lives::Queue,
     /// What clients are to be told.
     board: notices::Board,
-    /// Whether the cleaner has been told to hurry.
-    hurried: bool,
     /// PCI functions, if they were looked for.
     functions: Vec<Function>,
     /// Why the last quick request was refused: out of the way of those that are not.
@@ -123,8 +132,10 @@ pub const fn table_bytes(page_capacity: usize) -> usize {
     let pages = page_capacity * size_of::<PageInfo>() + chunks * 2 + larges * 3;
     let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 8);
     let clients = CLIENTS_MAX * size_of::<Client>();
+    let dataspaces = DATASPACES_MAX * size_of::<Dataspace>();
+    let copies = copy_count(page_capacity) * size_of::<copies::FrameCopy>();
     // Summary levels of the sets, alignment, and what the caller keeps a client.
-    bit_sets + bit_sets / 32 + pages + segments + clients + (256 << 10)
+    bit_sets + bit_sets / 32 + pages + segments + clients + dataspaces + copies + (256 << 10)
 }
 
 impl<K: Kernel> Server<K> {
@@ -137,14 +148,16 @@ impl<K: Kernel> Server<K> {
             kernel,
             segments: Segments::new(segment_count(total_pages)),
             clients: vec![Client::VACANT; CLIENTS_MAX],
+            dataspaces: Dataspaces::new(),
+            copies: Copies::new(copy_count(capacity)),
             pages: vec![PageInfo::FREE; capacity],
             physical,
             mcs,
             total_pages,
+            hurried: false,
             births: 0,
             queue: lives::Queue::default(),
             board: notices::Board::new(total_pages / PRESSURE_SHARE),
-            hurried: false,
             functions: Vec::with_capacity(FUNCTIONS_MAX),
             refusal: Error::NotPermitted,
         }

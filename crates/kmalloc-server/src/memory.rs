@@ -25,6 +25,8 @@ pub(crate) enum Role {
     Ledger,
     /// The first page of a chunk of kernel objects.
     Objects,
+    /// A frame of a dataspace; `next` is the next one of it, `place` the dataspace.
+    Shared,
 }
 
 /// What the server knows of a physical page.
@@ -148,7 +150,7 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// A zeroed frame, charged to nobody.
+    /// A zeroed frame, taken.
     pub(crate) fn supply_page(&mut self) -> Result<Page, Error> {
         loop {
             match self.physical.next_page() {

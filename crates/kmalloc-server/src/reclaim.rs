@@ -19,7 +19,7 @@ impl<K: Kernel> Server<K> {
         self.vacate(client)
     }
 
-    /// Takes up to `budget` things from a client that has ended; true when nothing is left.
+    /// Takes up to `budget` things from a client that has ended; true when nothing is left but what others have attached.
     pub(crate) fn take_back_slice(
         &mut self,
         client: ClientIndex,
@@ -30,6 +30,16 @@ impl<K: Kernel> Server<K> {
                 continue;
             }
             let account = self.client_mut(client)?;
+            if account.copies != NONE {
+                let copy = account.copies;
+                self.take_back_copy(client, copy)?;
+                continue;
+            }
+            if account.dataspaces != NONE {
+                let dataspace = account.dataspaces;
+                self.take_back_dataspace(client, dataspace);
+                continue;
+            }
             // Segments last of what is in the address space: while anything is mapped there, nobody else gets them.
             if account.pages != NONE {
                 let page = Page(account.pages);

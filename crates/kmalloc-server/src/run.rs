@@ -153,18 +153,16 @@ impl<K: Kernel> Server<K> {
         let at = number + mapped as u32;
         let (segment, page) = (at / SEGMENT_PAGES as u32, at as usize % SEGMENT_PAGES);
         let table = self.segments.get(segment).map_or(NONE, |open| open.table);
-        if table == NONE {
-            if page == 0
-                && plan.large
-                && plan.frames.is_none()
-                && plan.pages - mapped >= SEGMENT_PAGES
-                && self.map_large(client, plan.window, segment)?
-            {
-                return Ok(SEGMENT_PAGES);
-            }
-            self.give_table(client, plan.window, segment)?;
+        if table == NONE
+            && page == 0
+            && plan.large
+            && plan.frames.is_none()
+            && plan.pages - mapped >= SEGMENT_PAGES
+            && self.map_large(client, plan.window, segment)?
+        {
+            return Ok(SEGMENT_PAGES);
         }
-        self.extend_ledger(client, segment, page + 1)?;
+        self.prepare_page(client, plan.window, at)?;
         let address = address_of(plan.window, at);
         let place = (address >> 12) as u32;
         let frame = match &plan.frames {
@@ -196,6 +194,20 @@ impl<K: Kernel> Server<K> {
             };
         }
         Ok(1)
+    }
+
+    /// Sees to it that a page of an open segment has a page table over it and an entry in the ledger.
+    pub(crate) fn prepare_page(
+        &mut self,
+        client: ClientIndex,
+        window: Window,
+        at: u32,
+    ) -> Result<(), Error> {
+        let (segment, page) = (at / SEGMENT_PAGES as u32, at as usize % SEGMENT_PAGES);
+        if self.segments.get(segment).map_or(NONE, |open| open.table) == NONE {
+            self.give_table(client, window, segment)?;
+        }
+        self.extend_ledger(client, segment, page + 1)
     }
 
     /// Fills a segment with a frame of 2 MiB; false where none is free.

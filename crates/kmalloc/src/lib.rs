@@ -47,6 +47,8 @@ mod checked;
 #[cfg(feature = "server")]
 pub mod child;
 #[cfg(feature = "server")]
+pub mod dataspace;
+#[cfg(feature = "server")]
 pub mod device;
 #[cfg(feature = "server")]
 pub mod event;
@@ -72,16 +74,18 @@ pub mod transport;
 
 #[cfg(feature = "checked")]
 pub use checked::{Call, Fault, Violation, set_violation_hook};
+#[cfg(feature = "server")]
+pub use dataspace::{Attached, Dataspace, Offset};
 pub use heap::{Audit, Heap};
 pub use kmalloc_protocol::window::Window;
 pub use kmalloc_protocol::{BadMessage, Cache, Cause, Ended, Error, Events, Flags, Request, Stats};
 #[cfg(feature = "server")]
-pub use process::wait;
+pub use process::{find, wait};
 #[cfg(feature = "server")]
 pub use sel4_task::{arguments, data};
 #[cfg(feature = "server")]
 pub use server_source::{IpcBufferWord, ServerSource};
-pub use source::{DmaBlock, DmaSource, Region, SEGMENT_SIZE, Source};
+pub use source::{Access, DmaBlock, DmaSource, Region, SEGMENT_SIZE, ShareSource, Source};
 pub use threading::{SingleThread, ThreadWord, Threading, Threads};
 
 /// A part of the heap has no room; the caller goes on elsewhere or asks the source.

@@ -5,6 +5,7 @@
 
 use crate::generator::Random;
 use crate::model::{Item, Kind, Model};
+use crate::random_sharing::Sharing;
 use crate::system::{Answer, PAGE, System, UNLIMITED};
 use kmalloc_protocol::{Error, Reply, Request};
 use kmalloc_server::kernel::THREADS_MAX;
@@ -18,6 +19,7 @@ pub struct Run {
     pub system: System,
     pub random: Random,
     pub clients: [Option<Model>; CLIENTS],
+    pub sharing: Sharing,
     /// Free bytes while there is no client.
     free: u64,
     seed: u64,
@@ -51,6 +53,7 @@ impl Run {
             system,
             random: Random(seed),
             clients: [const { None }; CLIENTS],
+            sharing: Sharing::default(),
             seed,
             step: 0,
             taken: [0; 4],
@@ -81,7 +84,7 @@ impl Run {
             let nth = 1 + self.random.below(12);
             self.system.server.kernel_mut().fail_at(nth, CODE);
         }
-        match self.random.below(17) {
+        match self.random.below(20) {
             0..=5 => self.take(&mut model),
             6..=10 => self.give(&mut model),
             11 => self.krealloc(&mut model),
@@ -89,6 +92,7 @@ impl Run {
             13 => self.look(&model),
             14 => self.misuse(&model),
             15 => self.start_thread(&model),
+            16..=18 => self.share(&model),
             _ => self.babble(&model),
         }
         if failing && self.system.server.kernel_mut().stop_failing().is_some() {
@@ -96,6 +100,8 @@ impl Run {
         }
         let account = self.system.server.client(model.client).expect("a client");
         model.check_counters(&account.counters);
+        let shared = self.sharing.held_pages(self.system.handle(model.client));
+        assert_eq!(account.counters.dataspace_pages, shared);
         self.clients[place] = Some(model);
     }
 
@@ -150,6 +156,7 @@ impl Run {
         self.ended += 1;
         let committed = self.system.committed(model.client);
         let free = self.system.books().free;
+        let after = self.sharing.end(self.system.handle(model.client));
         let obituary = if self.random.one_in(2) {
             self.system.kill(model.client)
         } else {
@@ -161,12 +168,13 @@ impl Run {
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(obituary.held_bytes, model.held());
-        assert_eq!(self.system.books().free, free + committed);
+        assert_eq!(obituary.held_bytes, model.held() + after.held);
+        let expected = free + committed - after.left + after.freed;
+        assert_eq!(self.system.books().free, expected);
     }
 
     /// A refusal that nothing in the request explains must be explained by what there is.
-    fn check_refusal(&self, model: &Model, error: Error) {
+    pub fn check_refusal(&self, model: &Model, error: Error) {
         match error {
             Error::Refused { code } => assert_eq!(code, CODE),
             Error::OverQuota {
@@ -365,22 +373,30 @@ impl Run {
         }
         assert_eq!(self.system.books().free, self.free);
         assert_eq!(self.system.books().committed, 0);
+        assert!(self.sharing.is_empty());
         let enough = self.step / 300;
         assert!(
             self.taken.iter().all(|count| *count > enough),
             "{:?}",
             self.taken
         );
-        for count in [
+        let counts = [
             self.given,
             self.resized,
             self.failed,
             self.started * 10,
             self.ended * 10,
             self.cleaned,
-        ] {
-            assert!(count > enough, "only {count} in {} steps", self.step);
-        }
+            self.sharing.made,
+            self.sharing.attached * 3,
+            self.sharing.refused,
+            self.sharing.outlived * 30,
+        ];
+        assert!(
+            counts.iter().all(|count| *count > enough),
+            "{counts:?} in {} steps",
+            self.step
+        );
     }
 }
 

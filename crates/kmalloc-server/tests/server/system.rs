@@ -11,6 +11,7 @@ use kmalloc_server::kernel::{ClientIndex, Kernel, Mapping, Object, Refused, Slot
 use kmalloc_server::physical::{Cleaning, GRAIN_BITS, Large, LargeForm, Page};
 use kmalloc_server::spawn::{Load, Spawn};
 use kmalloc_server::{Books, Built, Outcome, Server, Work};
+use std::collections::BTreeMap;
 
 /// 16 MiB that begin at 16 MiB, a chunk, and some pages.
 pub const RAM: &[(u64, u32)] = &[
@@ -71,6 +72,10 @@ pub struct System {
     pub server: Server<FakeKernel>,
     /// Requests between two scans; 1 scans after each.
     pub scan_every: u64,
+    /// The most bytes that one kernel call zeroed in the last request.
+    pub last_zeroed: u64,
+    /// Clients by their names in the manifest.
+    pub names: BTreeMap<String, ClientIndex>,
     /// Whether all work is done as soon as there is any; else by [`System::work`] and [`System::settle`] alone.
     pub settles: bool,
     /// Who may kill whom, besides their own children.
@@ -78,8 +83,6 @@ pub struct System {
     /// Clients that work ended or that could not be built, and clients that are gone, in that order.
     pub ended: Vec<(ClientIndex, Obituary)>,
     pub gone: Vec<ClientIndex>,
-    /// The most bytes that one kernel call zeroed in the last request.
-    pub last_zeroed: u64,
     requests: u64,
 }
 
@@ -103,11 +106,12 @@ impl System {
         System {
             server: Server::new(kernel, physical, mcs),
             scan_every: 1,
+            last_zeroed: 0,
+            names: BTreeMap::new(),
             settles: true,
             killers: Vec::new(),
             ended: Vec::new(),
             gone: Vec::new(),
-            last_zeroed: 0,
             requests: 0,
         }
     }
@@ -163,6 +167,10 @@ impl System {
         match outcome {
             Outcome::Respond(response) => Answer::Response(over_the_wire(&response)),
             Outcome::Print { text, .. } => Answer::Printed(text.to_string()),
+            Outcome::Find { client, name } => {
+                let found = self.names.get(name).copied();
+                Answer::Response(over_the_wire(&self.server.found(client, found)))
+            }
             Outcome::Ended { obituary, .. } => Answer::Ended(obituary),
             Outcome::Start {
                 parent,
@@ -349,6 +357,67 @@ impl System {
             } => (address, dma_addr),
             other => panic!("no DMA memory but {other:?}"),
         })
+    }
+
+    pub fn handle(&self, client: ClientIndex) -> u64 {
+        self.server.handle_of(client)
+    }
+
+    /// A dataspace of so many bytes; its token.
+    pub fn make_dataspace(&mut self, client: ClientIndex, size: u64) -> Result<u64, Error> {
+        self.call(client, Request::MakeDataspace { size })
+            .map(|reply| match reply {
+                Reply::Dataspace { token, size: whole } => {
+                    assert_eq!(whole, size.next_multiple_of(PAGE));
+                    token
+                }
+                other => panic!("no dataspace but {other:?}"),
+            })
+    }
+
+    pub fn share(
+        &mut self,
+        client: ClientIndex,
+        token: u64,
+        with: ClientIndex,
+        writable: bool,
+    ) -> Response {
+        let handle = self.handle(with);
+        let writable = writable.into();
+        self.call(
+            client,
+            Request::ShareDataspace {
+                writable,
+                token,
+                handle,
+            },
+        )
+    }
+
+    /// Where a dataspace is mapped now.
+    pub fn attach(
+        &mut self,
+        client: ClientIndex,
+        token: u64,
+        writable: bool,
+    ) -> Result<u64, Error> {
+        let writable = writable.into();
+        self.call(client, Request::Attach { writable, token })
+            .map(|reply| match reply {
+                Reply::Region { address, .. } => {
+                    assert_eq!(Window::of(address as usize), Some(Window::Shared));
+                    address
+                }
+                other => panic!("no region but {other:?}"),
+            })
+    }
+
+    pub fn detach(&mut self, client: ClientIndex, address: u64) -> Response {
+        self.call(client, Request::Detach { address })
+    }
+
+    pub fn close(&mut self, client: ClientIndex, token: u64) -> Response {
+        self.call(client, Request::CloseDataspace { token })
     }
 
     /// One more thread; where it begins does not matter here.
