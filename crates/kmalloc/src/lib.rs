@@ -85,7 +85,9 @@ pub use process::{find, wait};
 pub use sel4_task::{arguments, data};
 #[cfg(feature = "server")]
 pub use server_source::{IpcBufferWord, ServerSource};
-pub use source::{Access, DmaBlock, DmaSource, Region, SEGMENT_SIZE, ShareSource, Source};
+pub use source::{
+    Access, DmaBlock, DmaOptions, DmaSource, Region, SEGMENT_SIZE, ShareSource, Source,
+};
 pub use threading::{SingleThread, ThreadWord, Threading, Threads};
 
 /// A part of the heap has no room; the caller goes on elsewhere or asks the source.
