@@ -59,6 +59,9 @@ pub struct MachineArguments {
     /// Seconds until a run is given up [default: what the manifest says, or 120].
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub timeout: Option<Duration>,
+    /// Attach this file as a disk instead of what the manifest says; it stays as it is.
+    #[arg(long, value_name = "FILE")]
+    pub disk: Option<PathBuf>,
     /// Use this ELF file as root task instead of building the package root-task.
     #[arg(long, value_name = "FILE")]
     pub root_task: Option<PathBuf>,

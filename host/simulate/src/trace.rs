@@ -83,6 +83,8 @@ pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
         kills: Vec::new(),
         children_max: 0,
         report: Report::Each,
+        devices: Vec::new(),
+        movable: false,
         expect: Expectation::Exit(0),
         tap: false,
         expect_held: Some(0),

@@ -63,6 +63,7 @@ pub enum Answer {
     Response(Response),
     Printed(String),
     Ended(Obituary),
+    Retried,
     Ignored,
 }
 
@@ -181,6 +182,7 @@ impl System {
                 target,
                 own,
             } => self.kill_for(client, target, own),
+            Outcome::Retry => Answer::Retried,
             Outcome::Ignore => Answer::Ignored,
         }
     }

@@ -29,6 +29,8 @@ fn client(name: &str, expect: &str) -> Client {
         kills: Vec::new(),
         children_max: 0,
         report: Report::Each,
+        devices: Vec::new(),
+        movable: false,
         expect: expect.parse().unwrap(),
         tap: false,
         expect_held: None,
