@@ -128,6 +128,19 @@ pub enum Error {
         #[serde(with = "after6")]
         handle: u64,
     },
+    /// There is enough free memory, but too much of it has to be cleaned first; that is under way. The client library waits
+    /// and asks again.
+    BeingCleaned {
+        /// Bytes that could be had now.
+        #[serde(with = "after6")]
+        usable: u64,
+        /// Bytes that are free.
+        #[serde(with = "le")]
+        free: u64,
+        /// Bytes asked for.
+        #[serde(with = "le")]
+        requested: u64,
+    },
     /// The client has no such device: its manifest allows none, or it has not opened it.
     NoDevice {
         /// The number that was asked for.
@@ -196,10 +209,11 @@ impl Error {
             Error::NotPermitted => 16,
             Error::Refused { .. } => 17,
             Error::Stale { .. } => 18,
-            Error::NoDevice { .. } => 19,
-            Error::DeviceBusy { .. } => 20,
-            Error::BadRegister { .. } => 21,
-            Error::SharedInterrupt { .. } => 22,
+            Error::BeingCleaned { .. } => 19,
+            Error::NoDevice { .. } => 20,
+            Error::DeviceBusy { .. } => 21,
+            Error::BadRegister { .. } => 22,
+            Error::SharedInterrupt { .. } => 23,
         }
     }
 }
@@ -261,6 +275,14 @@ impl fmt::Display for Error {
             Error::Stale { handle } => {
                 write!(f, "{handle:#x} names nothing that is there, or is any more")
             }
+            Error::BeingCleaned {
+                usable,
+                free,
+                requested,
+            } => write!(
+                f,
+                "{requested} bytes wanted, {free} free, but only {usable} of them cleaned so far"
+            ),
             Error::NoDevice { device } => write!(f, "the client has no device {device}"),
             Error::DeviceBusy { device } => write!(f, "another client has device {device}"),
             Error::BadRegister { offset } => {

@@ -150,6 +150,11 @@ fn errors() -> Vec<Error> {
         Error::NotPermitted,
         Error::Refused { code: u32::MAX },
         Error::Stale { handle: most },
+        Error::BeingCleaned {
+            usable: most,
+            free: most,
+            requested: most,
+        },
         Error::NoDevice { device: most },
         Error::DeviceBusy { device: most },
         Error::BadRegister { offset: most },
