@@ -37,10 +37,11 @@ enum kmalloc_error {
     KMALLOC_NOT_PERMITTED = 16,
     KMALLOC_REFUSED = 17,
     KMALLOC_STALE = 18,
-    KMALLOC_NO_DEVICE = 19,
-    KMALLOC_DEVICE_BUSY = 20,
-    KMALLOC_BAD_REGISTER = 21,
-    KMALLOC_SHARED_INTERRUPT = 22,
+    KMALLOC_BEING_CLEANED = 19,
+    KMALLOC_NO_DEVICE = 20,
+    KMALLOC_DEVICE_BUSY = 21,
+    KMALLOC_BAD_REGISTER = 22,
+    KMALLOC_SHARED_INTERRUPT = 23,
 };
 
 /* A block of at least `size` bytes, aligned to 16 bytes, and to its size if that is a power of two. NULL on failure. */

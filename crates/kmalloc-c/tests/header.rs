@@ -187,6 +187,14 @@ fn the_header_numbers_errors_and_flags_as_rust_does() {
         ("NOT_PERMITTED", Error::NotPermitted),
         ("REFUSED", Error::Refused { code: 0 }),
         ("STALE", Error::Stale { handle: 0 }),
+        (
+            "BEING_CLEANED",
+            Error::BeingCleaned {
+                usable: 0,
+                free: 0,
+                requested: 0,
+            },
+        ),
         ("NO_DEVICE", Error::NoDevice { device: 0 }),
         ("DEVICE_BUSY", Error::DeviceBusy { device: 0 }),
         ("BAD_REGISTER", Error::BadRegister { offset: 0 }),
