@@ -194,7 +194,9 @@ impl Mix {
     fn keep(held: &mut Held, response: Response) {
         let address = match response {
             Ok(
-                Reply::Block { address } | Reply::Region { address, .. } | Reply::Dma { address, .. },
+                Reply::Block { address }
+                | Reply::Region { address, .. }
+                | Reply::Dma { address, .. },
             ) => address,
             _ => return,
         };

@@ -34,7 +34,11 @@ pub fn run() -> Result<(), Error> {
         }
         let base = empty_constant;
         let units = CONSTANT_PAIRS as u64;
-        report_mean(format_args!("{name}.{CONSTANT_PAIR}"), constant - base, units);
+        report_mean(
+            format_args!("{name}.{CONSTANT_PAIR}"),
+            constant - base,
+            units,
+        );
     };
 
     // The way of `Box` and `Vec` to the global allocator.

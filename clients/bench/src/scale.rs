@@ -51,10 +51,7 @@ fn calls(kind: &str, number: impl core::fmt::Display) -> Result<(), Error> {
         // SAFETY: the block is used no more.
         (*sample, ()) = count_result(|| unsafe { served::kfree(block.as_ptr()) })?;
     }
-    report(
-        format_args!("scale.served.kfree.64.{kind}{number}"),
-        counts,
-    );
+    report(format_args!("scale.served.kfree.64.{kind}{number}"), counts);
     Ok(())
 }
 
@@ -74,7 +71,10 @@ pub fn ramp() -> Result<(), Error> {
     let part = filled.div_ceil(RAMP_PARTS);
     for (number, counts) in counts.chunks_mut(part.max(1)).enumerate() {
         let number = number + 1;
-        report(format_args!("scale.ramp.kmalloc.64k.eighth_{number}"), counts);
+        report(
+            format_args!("scale.ramp.kmalloc.64k.eighth_{number}"),
+            counts,
+        );
     }
     Ok(())
 }

@@ -29,9 +29,10 @@ pub fn start(slots: &mut core::ops::Range<usize>) -> sel4::Result<()> {
         control.ioport_control_issue(first.into(), last.into(), &cnode.absolute_cptr(slot))?;
         Ok::<_, sel4::Error>(IOPort::from_cptr(slot))
     };
-    PORTS
-        .0
-        .set(Some((issue(COM1, COM1 + 7)?, issue(EXIT_PORT, EXIT_PORT + 3)?)));
+    PORTS.0.set(Some((
+        issue(COM1, COM1 + 7)?,
+        issue(EXIT_PORT, EXIT_PORT + 3)?,
+    )));
     Ok(())
 }
 

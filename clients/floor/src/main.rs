@@ -142,7 +142,10 @@ impl Floor<'_> {
             // A piece at a time, until nothing is left of it.
             let slot = self.take_slots(1)?;
             let size_bits = POOL_BITS;
-            if self.retype(from, ObjectBlueprint::Untyped { size_bits }, slot, 1).is_err() {
+            if self
+                .retype(from, ObjectBlueprint::Untyped { size_bits }, slot, 1)
+                .is_err()
+            {
                 self.taken |= 1 << index;
                 return self.fill_pool(size_bits_wanted);
             }

@@ -16,6 +16,7 @@ use crate::system::{Bench, Run};
 use crate::trace;
 use crate::verdict::{Check, MachineEnd};
 
+mod guard;
 mod host;
 
 /// Lines of a failed run's serial output that are shown.
@@ -95,6 +96,9 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
     if !arguments.host && !is_interrupted() {
         run_systems(&mut bench, &mut results)?;
     }
+    if !arguments.host && !is_interrupted() {
+        guard::run(project, arguments, &mut results)?;
+    }
     if is_interrupted() {
         return Ok(Status::Interrupted);
     }
@@ -165,7 +169,8 @@ fn candidates(project: &Project) -> Result<Vec<Candidate>> {
     Ok(candidates)
 }
 
-fn stem(file: &Path) -> String {
+/// A file's name without its ending.
+pub fn stem(file: &Path) -> String {
     file.file_stem()
         .unwrap_or_default()
         .to_string_lossy()
@@ -173,7 +178,7 @@ fn stem(file: &Path) -> String {
 }
 
 /// The files in `folder` with this ending, by name; none if there is no such folder.
-fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
+pub fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }

@@ -11,7 +11,7 @@ use crate::cli::MachineArguments;
 use crate::console::Console;
 use crate::image;
 use crate::kernel::{self, Kernel};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, RunSettings};
 use crate::multiboot;
 use crate::programs::{self, Executables};
 use crate::project::Project;
@@ -128,27 +128,44 @@ impl<'a> Bench<'a> {
         let archive = image::archive(manifest, &programs.clients)?;
         let image = image::attach(&programs.root_task, &archive)
             .with_context(|| programs.root_task_file.display().to_string())?;
+        self.pack(&image, programs.root_task_file, &manifest.run, gdb)
+    }
+
+    /// Packs the first program of `manifest` as a root task that runs alone, in place of the server.
+    ///
+    /// # Errors
+    ///
+    /// When it was not built.
+    pub fn prepare_root_task(&self, manifest: &Manifest) -> Result<Prepared> {
+        let file = manifest
+            .programs
+            .first()
+            .and_then(|program| self.executables.get(&program.source))
+            .with_context(|| format!("{} was not built", manifest.name))?;
+        let image = fs::read(file).with_context(|| file.display().to_string())?;
+        self.pack(&image, file.clone(), &manifest.run, false)
+    }
+
+    fn pack(
+        &self,
+        image: &[u8],
+        root_task_file: PathBuf,
+        run: &RunSettings,
+        gdb: bool,
+    ) -> Result<Prepared> {
         let images = self.project.build().join("image");
         fs::create_dir_all(&images).with_context(|| images.display().to_string())?;
         let folder = tempfile::tempdir_in(&images)?;
         fs::write(folder.path().join(KERNEL_FILE), &self.kernel_elf32)?;
-        fs::write(folder.path().join(IMAGE_FILE), &image)?;
+        fs::write(folder.path().join(IMAGE_FILE), image)?;
+        let named = self.arguments;
         let machine = Machine {
-            memory: self
-                .arguments
-                .memory
-                .or(manifest.run.memory)
-                .unwrap_or(MEMORY_DEFAULT),
-            icount: self.arguments.icount,
+            memory: named.memory.or(run.memory).unwrap_or(MEMORY_DEFAULT),
+            icount: named.icount,
             gdb,
-            timeout: self
-                .arguments
-                .timeout
-                .or(manifest.run.timeout)
-                .unwrap_or(TIMEOUT_DEFAULT),
+            timeout: named.timeout.or(run.timeout).unwrap_or(TIMEOUT_DEFAULT),
         };
         let arguments = machine.arguments(&self.kernel)?;
-        let root_task_file = programs.root_task_file;
         Ok(Prepared {
             machine,
             arguments,

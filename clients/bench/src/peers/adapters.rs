@@ -127,9 +127,7 @@ unsafe impl GlobalAlloc for Rlsf {
         };
         match Layout::from_size_align(size, layout.align()) {
             // SAFETY: as above.
-            Ok(layout) => {
-                pointer(unsafe { (*self.0.get()).reallocate(block, layout) }.ok_or(()))
-            }
+            Ok(layout) => pointer(unsafe { (*self.0.get()).reallocate(block, layout) }.ok_or(())),
             Err(_) => null_mut(),
         }
     }

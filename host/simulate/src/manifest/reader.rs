@@ -47,6 +47,7 @@ struct ProgramTable {
 #[serde(deny_unknown_fields)]
 struct ClientTable {
     name: Spanned<String>,
+    count: Option<Spanned<i64>>,
     program: Option<Spanned<String>>,
     #[serde(default)]
     arguments: Vec<Spanned<String>>,
@@ -100,8 +101,12 @@ impl Reader<'_> {
         }
         let mut clients: Vec<Client> = Vec::new();
         for table in document.client {
+            let count = self.count(&table)?;
             let client = self.client(table, &programs, &clients)?;
-            clients.push(client);
+            match count {
+                None => clients.push(client),
+                Some(count) => self.repeat(&client, count, &mut clients)?,
+            }
         }
         let end = self.text.len();
         if clients.is_empty() {
@@ -265,6 +270,42 @@ impl Reader<'_> {
             expect_calls_min: 0,
             data,
         })
+    }
+
+    fn count(&self, table: &ClientTable) -> Result<Option<u32>, ManifestError> {
+        let count = table
+            .count
+            .as_ref()
+            .map(|value| match u32::try_from(*value.get_ref()) {
+                Ok(count @ 1..=CLIENTS_MAX) => Ok(count),
+                _ => Err(self.error_at(value, "client.count", &format!("1 to {CLIENTS_MAX}"))),
+            });
+        count.transpose()
+    }
+
+    /// Adds `count` clients that differ in their names alone: `NAME-1` and so on.
+    fn repeat(
+        &self,
+        client: &Client,
+        count: u32,
+        clients: &mut Vec<Client>,
+    ) -> Result<(), ManifestError> {
+        for number in 1..=count {
+            let name = format!("{}-{number}", client.name);
+            let reason = match clients.iter().find(|before| before.name == name) {
+                Some(_) => format!("there are two clients `{name}`"),
+                None if is_name(&name) => {
+                    clients.push(Client {
+                        name,
+                        ..client.clone()
+                    });
+                    continue;
+                }
+                None => format!("`{name}` has more than {NAME_BYTES_MAX} characters"),
+            };
+            return Err(self.error(self.text.len(), "client.name", &reason));
+        }
+        Ok(())
     }
 
     fn data(&self, table: &ClientTable) -> Result<Vec<u8>, ManifestError> {
