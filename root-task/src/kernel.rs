@@ -31,6 +31,8 @@ pub struct Sel4 {
     pub(crate) endpoint: AbsoluteCPtr,
     /// How many frames the ledger of each segment has.
     ledger_frames: Vec<u8>,
+    /// Whether a frame is mapped for each 64 entries, in the order of segments.
+    ledger_mapped: Vec<bool>,
     /// Has what gives threads time, on kernels that ask for it.
     pub(crate) bootinfo: BootInfoPtr,
 }
@@ -49,6 +51,7 @@ impl Sel4 {
             top,
             endpoint,
             ledger_frames: vec![0; segments],
+            ledger_mapped: vec![false; segments * LEDGER_FRAMES],
             bootinfo,
         }
     }
@@ -319,7 +322,11 @@ impl Kernel for Sel4 {
                 sel4::VmAttributes::default(),
             )
             .map_err(refused)?;
+        let place = segment as usize * LEDGER_FRAMES + usize::from(*count);
         *count += 1;
+        if let Some(mapped) = self.ledger_mapped.get_mut(place) {
+            *mapped = true;
+        }
         Ok(())
     }
 
@@ -327,6 +334,10 @@ impl Kernel for Sel4 {
         let granule = self.frame(frame);
         if let Some(count) = self.ledger_frames.get_mut(segment as usize) {
             *count = count.saturating_sub(1);
+            let place = segment as usize * LEDGER_FRAMES + usize::from(*count);
+            if let Some(mapped) = self.ledger_mapped.get_mut(place) {
+                *mapped = false;
+            }
         }
         granule.frame_unmap().map_err(refused)
     }
@@ -346,6 +357,17 @@ impl Kernel for Sel4 {
                 entries,
             )
         }
+    }
+
+    #[inline(always)]
+    fn entry(&mut self, number: u32) -> Option<&mut Entry> {
+        if !*self.ledger_mapped.get(number as usize / LEDGER_ENTRIES)? {
+            return None;
+        }
+        let address = LEDGER_WINDOW + number as usize * size_of::<Entry>();
+        // SAFETY: the frame of this entry is mapped, by `push_ledger`: the ledgers of segments, of as many entries as a
+        // segment has pages, lie one behind the other. The rest is as for `ledger`.
+        Some(unsafe { &mut *core::ptr::with_exposed_provenance_mut(address) })
     }
 
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused> {

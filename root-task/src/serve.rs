@@ -70,13 +70,17 @@ impl<'a> Desk<'a> {
             received = match self.quick(&received) {
                 Quick::Block(address) => {
                     let Short { words, length } = quick::encode_block(address);
-                    reply_recv_with_mrs(endpoint, info(length), [words[0], words[1]], authority())
+                    // Words beyond the length don't travel; what is in their registers may stay there.
+                    let words = [words[0], words[1], received.msg[2], received.msg[3]];
+                    reply_recv_with_mrs(endpoint, info(length), words, authority())
                 }
                 Quick::Done => {
                     let Short { words, length } = quick::encode_done();
-                    reply_recv_with_mrs(endpoint, info(length), [words[0]], authority())
+                    let words = [words[0], received.msg[1], received.msg[2], received.msg[3]];
+                    reply_recv_with_mrs(endpoint, info(length), words, authority())
                 }
-                other => match self.answer(other, &received) {
+                // A copy: what others look at through a reference would have to lie in memory on the quick way too.
+                other => match self.answer(other, &received.clone()) {
                     Some(answer) => {
                         reply_recv_with_mrs(endpoint, answer.info, answer.words, authority())
                     }

@@ -95,7 +95,7 @@ pub const fn table_bytes(page_capacity: usize) -> usize {
     let chunks = page_capacity / 16 + 1;
     let bit_sets = (3 * page_capacity + 2 * chunks) / 8;
     let pages = page_capacity * size_of::<PageInfo>() + chunks * 3;
-    let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 8);
+    let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 16);
     let clients = CLIENTS_MAX * size_of::<Client>();
     // Summary levels of the sets, alignment, and what the caller keeps a client.
     bit_sets + bit_sets / 32 + pages + segments + clients + (256 << 10)
