@@ -34,7 +34,8 @@ pub(crate) fn call_for_block(size: u64, flags: u32) -> Result<u64, Error> {
     {
         return Ok(address);
     }
-    refused(answer.info, answer.msg)
+    let [first, second, third, fourth] = answer.msg;
+    refused(answer.info, first, second, third, fourth)
 }
 
 /// Frees a block, by the quick way.
@@ -45,14 +46,22 @@ pub(crate) fn call_to_free(address: u64) -> Result<(), Error> {
     if answer.info == info(quick::DONE_WORDS) && quick::is_done(&answer.msg) {
         return Ok(());
     }
-    refused(answer.info, answer.msg)
+    let [first, second, third, fourth] = answer.msg;
+    refused(answer.info, first, second, third, fourth)
 }
 
-/// The error that a response holds in place of what was expected.
+/// The error that a response holds in place of what was expected. The words come one by one: as an array they would be
+/// written to memory before anyone knows that they are needed.
 #[cold]
 #[inline(never)]
-fn refused<T>(info: MessageInfo, words: [Word; SHORT_WORDS]) -> Result<T, Error> {
-    match receive(info, &words) {
+fn refused<T>(
+    info: MessageInfo,
+    first: Word,
+    second: Word,
+    third: Word,
+    fourth: Word,
+) -> Result<T, Error> {
+    match receive(info, &[first, second, third, fourth]) {
         Err(error) => Err(error),
         Ok(_) => not_understood(),
     }
