@@ -22,9 +22,9 @@ pub fn run() -> Result<(), Error> {
         }
         report(name, counts);
     }
-    large(counts)?;
     dma(counts)?;
-    pages(counts)
+    pages(counts)?;
+    large(counts)
 }
 
 fn grant(size_bits: u8) -> Result<u64, Error> {

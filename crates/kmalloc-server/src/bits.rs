@@ -3,6 +3,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// Levels of the tree: 64^4 = 16.7 million members, 64 GiB of pages.
 const LEVEL_COUNT: usize = 4;
@@ -71,17 +72,12 @@ impl BitSet {
             return false;
         }
         self.count += 1;
-        let mut position = member;
-        for level in &mut self.levels {
-            let Some(word) = level.get_mut(position / 64) else {
-                break;
-            };
+        if let Some(word) = self.levels[0].get_mut(member / 64) {
             let was = *word;
-            *word |= 1 << (position % 64);
-            if was != 0 {
-                break;
+            *word |= 1 << (member % 64);
+            if was == 0 {
+                self.mark(member / 64);
             }
-            position /= 64;
         }
         true
     }
@@ -92,8 +88,69 @@ impl BitSet {
             return false;
         }
         self.count -= 1;
-        let mut position = member;
-        for level in &mut self.levels {
+        if let Some(word) = self.levels[0].get_mut(member / 64) {
+            *word &= !(1 << (member % 64));
+            if *word == 0 {
+                self.unmark(member / 64);
+            }
+        }
+        true
+    }
+
+    /// Puts every integer of `range` below the capacity into the set, a word at a time; how many were not in it.
+    pub fn insert_range(&mut self, range: Range<usize>) -> usize {
+        let mut inserted = 0;
+        for (index, mask) in words_of(range.start..range.end.min(self.capacity)) {
+            let Some(word) = self.levels[0].get_mut(index) else {
+                break;
+            };
+            let was = *word;
+            *word |= mask;
+            inserted += ones(mask & !was);
+            if was == 0 {
+                self.mark(index);
+            }
+        }
+        self.count += inserted;
+        inserted
+    }
+
+    /// Takes every integer of `range` out of the set, a word at a time; how many were in it.
+    pub fn remove_range(&mut self, range: Range<usize>) -> usize {
+        let mut removed = 0;
+        for (index, mask) in words_of(range) {
+            let Some(word) = self.levels[0].get_mut(index) else {
+                break;
+            };
+            let was = *word;
+            *word &= !mask;
+            removed += ones(was & mask);
+            if was != 0 && was & !mask == 0 {
+                self.unmark(index);
+            }
+        }
+        self.count -= removed;
+        removed
+    }
+
+    /// Says in the levels above that a word of the lowest is not zero any more.
+    fn mark(&mut self, mut position: usize) {
+        for level in self.levels.iter_mut().skip(1) {
+            let Some(word) = level.get_mut(position / 64) else {
+                break;
+            };
+            let was = *word;
+            *word |= 1 << (position % 64);
+            if was != 0 {
+                break;
+            }
+            position /= 64;
+        }
+    }
+
+    /// Says in the levels above that a word of the lowest is zero now.
+    fn unmark(&mut self, mut position: usize) {
+        for level in self.levels.iter_mut().skip(1) {
             let Some(word) = level.get_mut(position / 64) else {
                 break;
             };
@@ -102,21 +159,6 @@ impl BitSet {
                 break;
             }
             position /= 64;
-        }
-        true
-    }
-
-    /// Puts every integer of `range` into the set.
-    pub fn insert_range(&mut self, range: core::ops::Range<usize>) {
-        for member in range {
-            self.insert(member);
-        }
-    }
-
-    /// Takes every integer of `range` out of the set.
-    pub fn remove_range(&mut self, range: core::ops::Range<usize>) {
-        for member in range {
-            self.remove(member);
         }
     }
 
@@ -207,6 +249,34 @@ impl BitSet {
         }
         0
     }
+}
+
+/// The words that a range has bits in, each with those bits.
+pub(crate) fn words_of(range: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
+    let (start, end) = if range.is_empty() {
+        (0, 0)
+    } else {
+        (range.start, range.end)
+    };
+    (start / 64..end.div_ceil(64)).map(move |index| {
+        let from = start.saturating_sub(index * 64);
+        let to = (end - index * 64).min(64);
+        (index, (u64::MAX >> (64 - (to - from))) << from)
+    })
+}
+
+/// How many bits are set. Most often they stand side by side, and then no processor needs to count them one by one.
+#[inline]
+fn ones(word: u64) -> usize {
+    if word == 0 {
+        return 0;
+    }
+    let low = word.trailing_zeros();
+    let row = word >> low;
+    if row & row.wrapping_add(1) == 0 {
+        return 64 - row.leading_zeros() as usize;
+    }
+    word.count_ones() as usize
 }
 
 #[cfg(test)]

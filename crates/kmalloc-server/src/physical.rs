@@ -217,11 +217,20 @@ impl Physical {
         self.dirty.last().map(|page| Step::Scrub(Page(page as u32)))
     }
 
-    /// Takes a page that is free, a frame and zero.
-    pub fn take_page(&mut self, page: Page) {
-        debug_assert!(self.ready.contains(page.index()));
-        self.ready.remove(page.index());
-        self.set_taken(page.index()..page.index() + 1);
+    /// Free, zeroed frames that lie side by side in one chunk, up to `max` of them; `None` where [`Physical::next_page`] says
+    /// what to do first.
+    #[inline]
+    pub fn next_pages(&self, max: usize) -> Option<Range<usize>> {
+        let last = self.ready.last()?;
+        let end = last + 1;
+        let lowest = (last / CHUNK_PAGES * CHUNK_PAGES).max(end.saturating_sub(max));
+        Some(self.ready.run_start(end).max(lowest)..end)
+    }
+
+    /// Takes pages of one chunk that are free, frames and zero.
+    pub fn take_pages(&mut self, pages: Range<usize>) {
+        self.ready.remove_range(pages.clone());
+        self.set_taken(pages);
     }
 
     /// Gives back a frame; what it holds is not known to be zero.
@@ -276,14 +285,16 @@ impl Physical {
     pub fn take_large(&mut self, large: Large) {
         debug_assert_eq!(self.large_form(large), LargeForm::Whole);
         self.set_large_form(large, LargeForm::Frame);
-        self.set_taken(large.pages());
+        self.available.remove_range(large.pages());
+        self.set_chunks_free(large, 0);
     }
 
     /// Gives back a large page whose frame has been deleted. The kernel zeroes it at its next retype.
     pub fn give_large(&mut self, large: Large) {
         debug_assert_eq!(self.large_form(large), LargeForm::Frame);
         self.set_large_form(large, LargeForm::Whole);
-        self.set_free(large.pages());
+        self.available.insert_range(large.pages());
+        self.set_chunks_free(large, CHUNK_PAGES as u8);
     }
 
     // --- Runs.
@@ -379,9 +390,10 @@ impl Physical {
     pub fn large_was_split(&mut self, large: Large) {
         debug_assert_eq!(self.large_form(large), LargeForm::Whole);
         self.set_large_form(large, LargeForm::Split);
-        for chunk in large.chunks() {
-            self.set_chunk_form(Chunk(chunk as u32), ChunkForm::Whole);
+        if let Some(forms) = self.chunk_forms.get_mut(large.chunks()) {
+            forms.fill(ChunkForm::Whole);
         }
+        self.whole_chunks.insert_range(large.chunks());
     }
 
     /// The chunk has been retyped into its 16 frames, which the kernel zeroed.
@@ -437,39 +449,54 @@ impl Physical {
         }
     }
 
+    /// Writes down how many pages of each chunk of a large page are free. None of these chunks is frames.
+    fn set_chunks_free(&mut self, large: Large, count: u8) {
+        if let Some(free) = self.chunk_free.get_mut(large.chunks()) {
+            free.fill(count);
+        }
+    }
+
     fn set_free(&mut self, pages: Range<usize>) {
-        for index in pages {
-            if self.available.insert(index) {
-                self.count_in_chunk(index, true);
+        for part in by_chunk(pages) {
+            let chunk = part.start / CHUNK_PAGES;
+            let count = self.available.insert_range(part) as u8;
+            let Some(free) = self.chunk_free.get_mut(chunk) else {
+                return;
+            };
+            *free += count;
+            if usize::from(*free) == CHUNK_PAGES
+                && self.chunk_forms.get(chunk) == Some(&ChunkForm::Frames)
+            {
+                self.gatherable.insert(chunk);
             }
         }
     }
 
     fn set_taken(&mut self, pages: Range<usize>) {
-        for index in pages {
-            if self.available.remove(index) {
-                self.count_in_chunk(index, false);
+        for part in by_chunk(pages) {
+            let chunk = part.start / CHUNK_PAGES;
+            let count = self.available.remove_range(part) as u8;
+            let Some(free) = self.chunk_free.get_mut(chunk) else {
+                return;
+            };
+            let was_whole = usize::from(*free) == CHUNK_PAGES;
+            *free -= count;
+            if was_whole {
+                self.gatherable.remove(chunk);
             }
         }
     }
+}
 
-    fn count_in_chunk(&mut self, page: usize, free: bool) {
-        let chunk = page / CHUNK_PAGES;
-        let Some(count) = self.chunk_free.get_mut(chunk) else {
-            return;
-        };
-        if free {
-            *count += 1;
-        } else {
-            *count -= 1;
-        }
-        let all_free = usize::from(*count) == CHUNK_PAGES;
-        if all_free && self.chunk_forms.get(chunk) == Some(&ChunkForm::Frames) {
-            self.gatherable.insert(chunk);
-        } else if !all_free {
-            self.gatherable.remove(chunk);
-        }
-    }
+/// A range of pages in pieces that lie in one chunk each.
+fn by_chunk(pages: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut start = pages.start;
+    core::iter::from_fn(move || {
+        let end = (start / CHUNK_PAGES * CHUNK_PAGES + CHUNK_PAGES).min(pages.end);
+        let piece = start..end;
+        start = end;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 #[cfg(test)]

@@ -38,10 +38,16 @@ proptest! {
             let member = member % 3000 * 7 % 20_000;
             if insert {
                 prop_assert_eq!(set.insert(member), model.insert(member));
-                set.insert_range(member..(member + 9).min(capacity));
-                model.extend(member..(member + 9).min(capacity));
+                let range = member..member + 9 + member % 130;
+                let absent = range.clone().filter(|m| *m < capacity && !model.contains(m)).count();
+                prop_assert_eq!(set.insert_range(range.clone()), absent);
+                model.extend(range.start..range.end.min(capacity));
             } else {
                 prop_assert_eq!(set.remove(member), model.remove(&member));
+                let range = member + 3..member + 3 + member % 150;
+                let there = model.range(range.clone()).count();
+                prop_assert_eq!(set.remove_range(range.clone()), there);
+                model.retain(|other| !range.contains(other));
             }
             prop_assert_eq!(set.len(), model.len());
         }

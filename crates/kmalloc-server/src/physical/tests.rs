@@ -18,7 +18,7 @@ fn page(physical: &mut Physical) -> Option<Page> {
     loop {
         match physical.next_page()? {
             Step::Take(page) => {
-                physical.take_page(page);
+                physical.take_pages(page.index()..page.index() + 1);
                 return Some(page);
             }
             step => carry_out(physical, step),
