@@ -6,7 +6,7 @@ use crate::kernel::Sel4;
 use crate::report::{self, Lines};
 use crate::system::Names;
 use kmalloc_protocol::message::{
-    BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_short, quick,
+    BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_response, quick,
 };
 use kmalloc_protocol::{LABEL, Reply, Response};
 use kmalloc_server::client::{Badge, Fault, FaultKind};
@@ -188,7 +188,7 @@ fn finish(names: &mut Names<'_>, lines: &mut Lines, outcome: Outcome<'_>) -> Opt
 
 #[inline(never)]
 fn encode(response: &Response) -> Answer {
-    if let Some(short) = encode_short(response) {
+    if let Some(short) = encode_response(response) {
         return Answer {
             info: info(short.length),
             words: short.words,

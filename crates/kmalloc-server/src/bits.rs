@@ -229,25 +229,21 @@ impl BitSet {
         self.capacity
     }
 
-    /// One above the highest integer below `end` that is not in the set: where the run of members that ends at `end`
-    /// begins.
-    pub fn run_start(&self, end: usize) -> usize {
+    /// Where the run of members that ends at `end` begins: one above the highest integer below `end` that is not in the
+    /// set. It is looked for no further down than `floor`, which is the answer where all above it are members.
+    pub fn run_start_above(&self, end: usize, floor: usize) -> usize {
         let mut position = end.min(self.capacity);
-        while position > 0 {
+        while position > floor {
             let index = (position - 1) / 64;
             let bits = (position - 1) % 64 + 1;
-            let mask = if bits == 64 {
-                u64::MAX
-            } else {
-                (1 << bits) - 1
-            };
+            let mask = u64::MAX >> (64 - bits);
             let absent = !self.levels[0].get(index).copied().unwrap_or(0) & mask;
             if absent != 0 {
-                return index * 64 + (63 - absent.leading_zeros() as usize) + 1;
+                return (index * 64 + 64 - absent.leading_zeros() as usize).max(floor);
             }
             position = index * 64;
         }
-        0
+        floor
     }
 }
 

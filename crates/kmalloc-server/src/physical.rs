@@ -224,7 +224,7 @@ impl Physical {
         let last = self.ready.last()?;
         let end = last + 1;
         let lowest = (last / CHUNK_PAGES * CHUNK_PAGES).max(end.saturating_sub(max));
-        Some(self.ready.run_start(end).max(lowest)..end)
+        Some(self.ready.run_start_above(end, lowest)..end)
     }
 
     /// Takes pages of one chunk that are free, frames and zero.
@@ -313,8 +313,10 @@ impl Physical {
             .unwrap_or(usize::MAX)
             .min(self.page_capacity());
         while let Some(last) = self.available.last_below(end) {
-            let run_start = self.available.run_start(last + 1);
-            if let Some(start) = self.fit_in_run(run_start, last + 1, request) {
+            let start = self.place_below(last + 1, request)?;
+            // How far the free run goes on below that does not matter.
+            let run_start = self.available.run_start_above(last + 1, start);
+            if run_start == start {
                 return Some(start..start + request.pages);
             }
             end = run_start;
@@ -322,11 +324,11 @@ impl Physical {
         None
     }
 
-    /// The highest place for `request` inside the free run `run_start .. run_end`.
-    fn fit_in_run(&self, run_start: usize, run_end: usize, request: &RunRequest) -> Option<usize> {
+    /// The highest place for `request` that ends at `end` or below; `None` where there is none down to the base.
+    fn place_below(&self, end: usize, request: &RunRequest) -> Option<usize> {
         let base = (self.base_addr >> PAGE_BITS) as usize;
         let align = request.align_pages.max(1);
-        let mut start = (run_end.checked_sub(request.pages)? + base) / align * align;
+        let mut start = (end.checked_sub(request.pages)? + base) / align * align;
         if request.boundary_pages != 0 {
             if request.pages > request.boundary_pages {
                 return None;
@@ -335,11 +337,10 @@ impl Physical {
             if start / request.boundary_pages != last / request.boundary_pages {
                 // Move down so that the run ends where the boundary is.
                 let boundary = last / request.boundary_pages * request.boundary_pages;
-                start = (boundary - request.pages) / align * align;
+                start = boundary.checked_sub(request.pages)? / align * align;
             }
         }
-        let start = start.checked_sub(base)?;
-        (start >= run_start).then_some(start)
+        start.checked_sub(base)
     }
 
     /// Pages of the longest free run whose bytes all lie at or below `max_addr`.

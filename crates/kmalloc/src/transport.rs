@@ -3,7 +3,7 @@
 
 use kmalloc_protocol::message::quick::{self, QuickRequest};
 use kmalloc_protocol::message::{
-    BYTES_MAX, SHORT_WORDS, bytes_of, decode_response, encode_long, encode_short,
+    BYTES_MAX, SHORT_WORDS, bytes_of, decode_response, encode_long, encode_request,
 };
 use kmalloc_protocol::{BadMessage, Error, LABEL, Reply, Request, Response};
 use sel4::{MessageInfo, MessageInfoBuilder, Word, cap};
@@ -70,7 +70,7 @@ fn refused<T>(
 /// Asks the server. Requests that fit the registers take the kernel's fast path.
 #[inline(always)]
 pub fn call(request: &Request<'_>) -> Response {
-    let Some(short) = encode_short(request) else {
+    let Some(short) = encode_request(request) else {
         return call_long(request);
     };
     let answer = server().call_with_mrs(info(short.length), short.words);

@@ -9,7 +9,7 @@ fn an_empty_set_finds_nothing() {
     assert_eq!(set.last(), None);
     assert_eq!(set.first(), None);
     assert_eq!(set.first_absent_from(77), 77);
-    assert_eq!(set.run_start(4000), 4000);
+    assert_eq!(set.run_start_above(4000, 0), 4000);
 }
 
 #[test]
@@ -59,7 +59,9 @@ proptest! {
                 let absent = (probe..capacity).find(|m| !model.contains(m)).unwrap_or(capacity);
                 prop_assert_eq!(set.first_absent_from(probe), absent);
                 let start = (0..probe).rev().find(|m| !model.contains(m)).map_or(0, |m| m + 1);
-                prop_assert_eq!(set.run_start(probe), start);
+                prop_assert_eq!(set.run_start_above(probe, 0), start);
+                let floor = probe / 3 * 2;
+                prop_assert_eq!(set.run_start_above(probe, floor), start.max(floor));
             }
         }
     }
