@@ -141,19 +141,41 @@ impl<K: Kernel> Server<K> {
         caps: bool,
         message: &'m [u8],
     ) -> Outcome<'m> {
-        let badge = Badge::unpack(badge);
-        let Some(account) = self.clients.get_mut(badge.client.index()) else {
-            return Outcome::Respond(Err(Error::NotPermitted));
+        let client = match self.begin(badge) {
+            Ok(client) => client,
+            Err(error) => return Outcome::Respond(Err(error)),
         };
-        if account.life != Life::Alive || account.generation != badge.generation {
-            return Outcome::Respond(Err(Error::NotPermitted));
+        match check(label, caps, message) {
+            Ok(request) => self.act(client, request),
+            Err(error) => self.fail(client, error),
         }
-        account.counters.calls += 1;
-        let request = match check(label, caps, message) {
-            Ok(request) => request,
-            Err(error) => return self.fail(badge.client, error),
-        };
-        let client = badge.client;
+    }
+
+    /// Serves a request that came without capabilities and under the protocol's label, and was decoded already.
+    pub fn handle_request<'m>(&mut self, badge: u64, request: Request<'m>) -> Outcome<'m> {
+        match self.begin(badge) {
+            Ok(client) => self.act(client, request),
+            Err(error) => Outcome::Respond(Err(error)),
+        }
+    }
+
+    /// Counts a call of the client of a badge, which must be alive and in that life.
+    #[inline(always)]
+    fn begin(&mut self, badge: u64) -> Result<ClientIndex, Error> {
+        let badge = Badge::unpack(badge);
+        match self.clients.get_mut(badge.client.index()) {
+            Some(account)
+                if account.life == Life::Alive && account.generation == badge.generation =>
+            {
+                account.counters.calls += 1;
+                Ok(badge.client)
+            }
+            _ => Err(Error::NotPermitted),
+        }
+    }
+
+    #[inline(always)]
+    fn act<'m>(&mut self, client: ClientIndex, request: Request<'m>) -> Outcome<'m> {
         let response = match request {
             Request::Kmalloc { size, flags } => self.kmalloc(client, size, flags),
             Request::Kcalloc { count, size, flags } => self.kcalloc(client, count, size, flags),

@@ -2,6 +2,7 @@
 //! One request to the server and its response.
 
 use kmalloc_protocol::message::quick::{self, QuickRequest};
+use kmalloc_protocol::message::words;
 use kmalloc_protocol::message::{
     BYTES_MAX, SHORT_WORDS, bytes_of, decode_response, encode_long, encode_request,
 };
@@ -74,10 +75,29 @@ pub fn call(request: &Request<'_>) -> Response {
         return call_long(request);
     };
     let answer = server().call_with_mrs(info(short.length), short.words);
-    receive(answer.info, &answer.msg)
+    let length = answer.info.length();
+    if answer.info == info(length)
+        && let Some(reply) = words::decode_reply(&answer.msg, length)
+    {
+        return Ok(reply);
+    }
+    let [first, second, third, fourth] = answer.msg;
+    receive_other(answer.info, first, second, third, fourth)
 }
 
-#[inline(always)]
+/// Any other response, with its words one by one: see [`refused`].
+#[cold]
+#[inline(never)]
+fn receive_other(
+    info: MessageInfo,
+    first: Word,
+    second: Word,
+    third: Word,
+    fourth: Word,
+) -> Response {
+    receive(info, &[first, second, third, fourth])
+}
+
 fn receive(info: MessageInfo, words: &[Word; SHORT_WORDS]) -> Response {
     let length = info.length();
     if info.label() == LABEL && length <= SHORT_WORDS {
