@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! From what the kernel gives to a server that can serve.
 
-use crate::console;
 use crate::cspace::{LEAF_BITS, LEAF_SLOTS, Layout};
+use crate::handover;
+use crate::interrupts::Handler;
 use crate::kernel::Sel4;
+use crate::ports;
+use crate::timer::{self, Timer};
 use crate::untypeds::{Piece, TakeError, Untypeds};
 use crate::windows::*;
+use crate::worker::Workers;
 use alloc::vec::Vec;
-use kmalloc_server::kernel::{Object, Slot};
-use kmalloc_server::physical::{Chunk, Large, PAGE_BITS, Page, Physical};
+use kmalloc_server::physical::{PAGE_BITS, Physical};
 use kmalloc_server::{Server, segment_count, table_bytes};
 use sel4::{
     AbsoluteCPtr, BootInfoPtr, CNodeCapData, CPtr, CapRights, ObjectBlueprint, ObjectBlueprintX64,
     ObjectBlueprintX86, VmAttributes, cap,
 };
-use sel4_extension::IOPort;
 
 /// log2 of the bytes of a frame.
 pub const FRAME_BITS: usize = PAGE_BITS as usize;
@@ -23,7 +25,7 @@ pub const LARGE_BITS: usize = 21;
 /// log2 of the bytes of a chunk.
 pub const CHUNK_BITS: usize = 16;
 /// Objects that one retype makes at the most, on every kernel.
-const FAN_OUT_MAX: usize = 256;
+pub const FAN_OUT_MAX: usize = 256;
 
 /// The server, ready, and how to reach it.
 pub struct Booted {
@@ -31,8 +33,6 @@ pub struct Booted {
     pub server: Server<Sel4>,
     /// The endpoint it receives on.
     pub endpoint: cap::Endpoint,
-    /// Endpoints between clients, by number.
-    pub links: Vec<AbsoluteCPtr>,
     /// The right to reply, on kernels where that is an object.
     pub reply: CPtr,
     /// The untypeds that the server hands out, whole as they were at boot.
@@ -66,22 +66,8 @@ impl From<sel4::Error> for BootError {
     }
 }
 
-/// Gets the console going, before anything can fail.
-pub fn start_console(bootinfo: &BootInfoPtr) -> sel4::Result<()> {
-    let control = sel4::init_thread::slot::IO_PORT_CONTROL.cap();
-    let cnode = sel4::init_thread::slot::CNODE.cap();
-    let empty = bootinfo.empty().range();
-    let issue = |index: usize, first_port, last_port| {
-        let slot = CPtr::from_bits((empty.start + index) as sel4::CPtrBits);
-        control.ioport_control_issue(first_port, last_port, &cnode.absolute_cptr(slot))?;
-        Ok::<_, sel4::Error>(IOPort::from_cptr(slot))
-    };
-    console::set_ports(issue(0, 0x3f8, 0x3ff)?, issue(1, 0xf4, 0xf7)?);
-    Ok(())
-}
-
-/// Slots of the kernel's CNode that [`start_console`] takes.
-const CONSOLE_SLOTS: usize = 2;
+/// The interrupt of the timer among those of user programs.
+const TIMER_VECTOR: sel4::Word = 0;
 
 /// Builds the server.
 pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
@@ -102,7 +88,8 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
         .map(|piece| (piece.address, piece.address + (1 << piece.size_bits)))
         .collect();
     let empty = bootinfo.empty().range();
-    let mut untypeds = Untypeds::new(pieces, empty.start + CONSOLE_SLOTS..empty.end);
+    let timer_ports = ports::issue(bootinfo, ports::TIMER, timer::PORTS)?;
+    let mut untypeds = Untypeds::new(pieces, empty.start + ports::SLOTS..empty.end);
 
     let top = make_cspace(&mut untypeds, &layout, |leaf| {
         match layout.first_page_of_leaf(leaf) {
@@ -121,28 +108,37 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
         slots: layout.boot_slots(),
     };
     let endpoint = maker.make_endpoint()?;
+    let to_mint = maker.endpoint();
     let reply = maker.make_reply()?;
     let links = maker.make_links()?;
+    let workers = Workers::start(&mut maker, bootinfo)?;
+    let timer = Timer::new(timer_ports, maker.make_handler(TIMER_VECTOR)?);
     maker.map_windows(table_bytes(pages), segment_count(pages))?;
 
     // SAFETY: it is the kernel's own, and stays mapped.
     let bootinfo = unsafe { BootInfoPtr::new(bootinfo.ptr()) };
     let mcs = sel4_extension::thread::SCHED_CONTEXT.is_some();
-    let entry = layout.endpoint_entry() as sel4::CPtrBits;
-    let to_mint = top.absolute_cptr_from_bits_with_depth(entry, layout.top_bits);
-    let mut kernel = Sel4::new(layout, top, to_mint, segment_count(pages), bootinfo);
+    let mut kernel = Sel4::new(
+        layout,
+        top,
+        to_mint,
+        segment_count(pages),
+        bootinfo,
+        links,
+        timer,
+        workers,
+    );
     let mut physical = Physical::new(base, end);
     // Less than a page stays with the server.
     let mut pieces = untypeds.into_pieces();
     pieces.retain(|piece| piece.size_bits >= FRAME_BITS);
     for piece in &pieces {
-        add_piece(&mut kernel, &mut physical, *piece)?;
+        handover::add_piece(&mut kernel, &mut physical, *piece)?;
     }
     let server = Server::new(kernel, physical, mcs);
     Ok(Booted {
         server,
         endpoint,
-        links,
         reply,
         pieces,
         total_bytes,
@@ -215,16 +211,20 @@ fn make_cspace(
 }
 
 /// Makes what the server has for itself.
-struct Maker<'a> {
+pub struct Maker<'a> {
     untypeds: &'a mut Untypeds,
-    layout: &'a Layout,
-    top: cap::CNode,
+    pub(crate) layout: &'a Layout,
+    pub(crate) top: cap::CNode,
     slots: core::ops::Range<usize>,
 }
 
 impl Maker<'_> {
     /// Makes `count` objects in the next slots; the number of the first.
-    fn make(&mut self, blueprint: ObjectBlueprint, count: usize) -> Result<usize, BootError> {
+    pub(crate) fn make(
+        &mut self,
+        blueprint: ObjectBlueprint,
+        count: usize,
+    ) -> Result<usize, BootError> {
         let first = self.slots.start;
         self.slots.start += count;
         if self.slots.start > self.slots.end {
@@ -247,11 +247,11 @@ impl Maker<'_> {
         Ok(first)
     }
 
-    fn cptr(&self, number: usize) -> CPtr {
+    pub(crate) fn cptr(&self, number: usize) -> CPtr {
         CPtr::from_bits(self.layout.address_of(number))
     }
 
-    fn path(&self, number: usize) -> AbsoluteCPtr {
+    pub(crate) fn path(&self, number: usize) -> AbsoluteCPtr {
         self.top
             .absolute_cptr_from_bits_with_depth(self.layout.address_of(number), self.layout.depth())
     }
@@ -259,12 +259,22 @@ impl Maker<'_> {
     /// The server's endpoint, in an entry of the top CNode: the kernel finds it in one step.
     fn make_endpoint(&mut self) -> Result<cap::Endpoint, BootError> {
         let number = self.make(ObjectBlueprint::Endpoint, 1)?;
+        self.endpoint().move_(&self.path(number))?;
         let entry = self.layout.endpoint_entry();
-        let place = self
-            .top
-            .absolute_cptr_from_bits_with_depth(entry as sel4::CPtrBits, self.layout.top_bits);
-        place.move_(&self.path(number))?;
         Ok(CPtr::from_bits(self.layout.address_of_top(entry)).cast())
+    }
+
+    /// The slot of the server's endpoint.
+    pub(crate) fn endpoint(&self) -> AbsoluteCPtr {
+        let entry = self.layout.endpoint_entry() as sel4::CPtrBits;
+        self.top
+            .absolute_cptr_from_bits_with_depth(entry, self.layout.top_bits)
+    }
+
+    /// The next slot, empty.
+    pub(crate) fn take_slot(&mut self) -> Result<usize, BootError> {
+        let slot = self.slots.next();
+        slot.ok_or(BootError::Take(TakeError::NoSlot))
     }
 
     /// Endpoints for clients to call each other.
@@ -274,6 +284,19 @@ impl Maker<'_> {
         Ok((first..first + count)
             .map(|number| self.path(number))
             .collect())
+    }
+
+    /// A notification, and slots, for an interrupt of the server's own.
+    fn make_handler(&mut self, vector: sel4::Word) -> Result<Handler, BootError> {
+        let notification = self.make(ObjectBlueprint::Notification, 1)?;
+        let slots = self.slots.start;
+        self.slots.start += 2;
+        Ok(Handler {
+            interrupt: self.path(slots),
+            signal: self.path(slots + 1),
+            notification: self.path(notification),
+            vector,
+        })
     }
 
     fn make_reply(&mut self) -> Result<CPtr, BootError> {
@@ -349,44 +372,4 @@ impl Maker<'_> {
         }
         Ok(())
     }
-}
-
-/// Hands an untyped over to the books, cut into large pages, chunks or frames. The kernel zeroes all of it here, so
-/// that no client ever waits for that.
-fn add_piece(kernel: &mut Sel4, physical: &mut Physical, piece: Piece) -> Result<(), BootError> {
-    let Some(page) = physical.page_at(piece.address) else {
-        return Ok(());
-    };
-    let (object, unit_bits) = match piece.size_bits {
-        LARGE_BITS.. => (Object::Untyped(LARGE_BITS as u32), LARGE_BITS),
-        CHUNK_BITS.. => (Object::Untyped(CHUNK_BITS as u32), CHUNK_BITS),
-        _ => (Object::Frame, FRAME_BITS),
-    };
-    let units = 1usize << (piece.size_bits - unit_bits);
-    let first = page.index() >> (unit_bits - FRAME_BITS);
-    let mut done = 0;
-    while done < units {
-        let unit = (first + done) as u32;
-        let batch = (units - done).min(FAN_OUT_MAX);
-        let slot = match unit_bits {
-            LARGE_BITS => Slot::Large(Large(unit)),
-            CHUNK_BITS => Slot::Chunk(Chunk(unit)),
-            _ => Slot::Page(Page(unit)),
-        };
-        // A row of slots may reach into the next CNode.
-        let room = LEAF_SLOTS - kernel.slot_number(slot) % LEAF_SLOTS;
-        let batch = batch.min(room);
-        kernel
-            .retype_from(piece.cap, object, slot, batch)
-            .map_err(|refused| BootError::Refused(refused.code))?;
-        for unit in unit..unit + batch as u32 {
-            match unit_bits {
-                LARGE_BITS => physical.add_large(Large(unit)),
-                CHUNK_BITS => physical.add_chunk(Chunk(unit)),
-                _ => physical.add_page(Page(unit)),
-            }
-        }
-        done += batch;
-    }
-    Ok(())
 }

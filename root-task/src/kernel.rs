@@ -3,14 +3,17 @@
 
 use crate::cspace::Layout;
 use crate::thread;
+use crate::timer::Timer;
 use crate::windows::{LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
+use crate::worker::Workers;
 use alloc::vec;
 use alloc::vec::Vec;
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_bucket::size_class::PAGE_SIZE;
+use kmalloc_manifest::Client;
 use kmalloc_protocol::Cache;
 use kmalloc_server::kernel::{
-    ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadStart,
+    ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadStart, Worker,
 };
 use kmalloc_server::physical::Page;
 use kmalloc_server::segments::{LEDGER_ENTRIES, LEDGER_FRAMES};
@@ -35,16 +38,42 @@ pub struct Sel4 {
     ledger_mapped: Vec<bool>,
     /// Has what gives threads time, on kernels that ask for it.
     pub(crate) bootinfo: BootInfoPtr,
+    /// The threads beside this one.
+    pub(crate) workers: Workers,
+    /// The alarm clock.
+    pub(crate) timer: Timer,
+    /// When the server wants to be called, and when a client is to be started again, in microseconds since boot.
+    alarms_us: [Option<u64>; 2],
+    /// Endpoints between clients, by number.
+    links: Vec<AbsoluteCPtr>,
+    /// Those that the client receives on and calls that is built now.
+    pub(crate) connection: Connection,
+}
+
+/// The endpoints between clients that one of them has.
+#[derive(Clone, Copy, Default)]
+pub struct Connection {
+    /// The one that it receives on.
+    pub serves: Option<AbsoluteCPtr>,
+    /// The one that it calls.
+    pub calls: Option<AbsoluteCPtr>,
 }
 
 impl Sel4 {
     /// The kernel, with all CNodes of `layout` in place.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a thing of its own, made by boot and used nowhere else"
+    )]
     pub fn new(
         layout: Layout,
         top: cap::CNode,
         endpoint: AbsoluteCPtr,
         segments: usize,
         bootinfo: BootInfoPtr,
+        links: Vec<AbsoluteCPtr>,
+        timer: Timer,
+        workers: Workers,
     ) -> Sel4 {
         Sel4 {
             layout,
@@ -53,6 +82,37 @@ impl Sel4 {
             ledger_frames: vec![0; segments],
             ledger_mapped: vec![false; segments * LEDGER_FRAMES],
             bootinfo,
+            timer,
+            workers,
+            alarms_us: [None; 2],
+            links,
+            connection: Connection::default(),
+        }
+    }
+
+    /// The client that is built next has the endpoints that its manifest entry names.
+    pub fn connect_next(&mut self, entry: &Client<'_>) {
+        let link = |number: Option<u8>| self.links.get(usize::from(number?)).copied();
+        self.connection = Connection {
+            serves: link(entry.serves),
+            calls: link(entry.calls),
+        };
+    }
+
+    /// When the next client is to be started again.
+    pub fn set_restart_alarm(&mut self, due_us: Option<u64>) {
+        self.alarms_us[1] = due_us;
+        // A clock that fails has said so where it was first asked.
+        let _ = self.arm();
+    }
+
+    fn arm(&mut self) -> sel4::Result<()> {
+        match self.alarms_us.into_iter().flatten().min() {
+            Some(due_us) => self.timer.alarm_at(due_us),
+            None => {
+                self.timer.clear();
+                Ok(())
+            }
         }
     }
 
@@ -120,14 +180,6 @@ impl Sel4 {
     /// A frame of 4 KiB.
     pub(crate) fn frame(&self, page: Page) -> cap::Granule {
         self.cptr(Slot::Page(page)).cast()
-    }
-
-    /// Signals a client's notification.
-    pub(crate) fn signal(&mut self, client: ClientIndex) {
-        let notification: cap::Notification = self
-            .cptr(Slot::Client(client, ClientObject::Notification))
-            .cast();
-        notification.signal();
     }
 
     /// Maps a frame into the scratch window while `work` runs over its bytes.
@@ -376,5 +428,30 @@ impl Kernel for Sel4 {
 
     fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused> {
         thread::stop(self, client, count).map_err(refused)
+    }
+
+    fn wake(&mut self, worker: Worker) {
+        self.workers.wake(worker);
+    }
+
+    fn signal(&mut self, client: ClientIndex) {
+        let notification: cap::Notification = self
+            .cptr(Slot::Client(client, ClientObject::Notification))
+            .cast();
+        notification.signal();
+    }
+
+    fn now_us(&mut self) -> Result<u64, Refused> {
+        self.timer.now_us().map_err(refused)
+    }
+
+    fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused> {
+        self.alarms_us[0] = Some(due_us);
+        self.arm().map_err(refused)
+    }
+
+    fn clear_alarm(&mut self) {
+        self.alarms_us[0] = None;
+        let _ = self.arm();
     }
 }

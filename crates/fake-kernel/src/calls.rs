@@ -10,7 +10,7 @@ use crate::{ASID_POOL_SIZE, FakeKernel, LEDGER_ENTRIES, LEDGER_FRAMES, RETYPE_MA
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_server::kernel::{
     ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadIndex,
-    ThreadStart,
+    ThreadStart, Worker,
 };
 use kmalloc_server::physical::Page;
 
@@ -177,10 +177,10 @@ impl Kernel for FakeKernel {
 
     fn unmap_page(&mut self, frame: Slot) -> Result<(), Refused> {
         match self.capability(frame).map(|frame| &frame.kind) {
-            // Unmapping what is not mapped is no error to the kernel.
+            // To unmap what is not mapped is no error to a kernel, but one of them never answers it: the server must not.
             Some(Kind::Frame { usage, .. }) => assert!(
-                !matches!(usage, FrameUse::Ledger { .. }),
-                "{frame:?} is taken from a ledger that still has it"
+                matches!(usage, FrameUse::Client { .. }),
+                "{frame:?} is to be unmapped from a client, and is {usage:?}"
             ),
             other => panic!("{frame:?} to be unmapped is no frame but {other:?}"),
         }
@@ -369,5 +369,33 @@ impl Kernel for FakeKernel {
             self.threads.remove(&(client, thread));
         }
         Ok(())
+    }
+
+    fn wake(&mut self, worker: Worker) {
+        self.woken.insert(worker);
+    }
+
+    fn signal(&mut self, client: ClientIndex) {
+        let notification = Slot::Client(client, ClientObject::Notification);
+        assert!(
+            self.capability(notification).is_some(),
+            "{client:?} is signalled and has no notification"
+        );
+        self.signals.push(client);
+    }
+
+    fn now_us(&mut self) -> Result<u64, Refused> {
+        self.failures.step("now_us")?;
+        Ok(self.clock.now_us)
+    }
+
+    fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused> {
+        self.failures.step("set_alarm")?;
+        self.clock.alarm_us = Some(due_us);
+        Ok(())
+    }
+
+    fn clear_alarm(&mut self) {
+        self.clock.alarm_us = None;
     }
 }

@@ -8,8 +8,8 @@
 //!
 //! # Which calls can fail
 //! A test can make the n-th fallible call fail ([`FakeKernel::fail_at`]). Fallible are `retype`, `map_page`,
-//! `map_table`, `assign_asid`, `scrub`, `write_page`, `push_ledger` and `start_thread`: the real ones allocate, map, or
-//! have preconditions in the kernel. `delete`, `revoke`, `unmap_page`, `unmap_page_table`, `pop_ledger` and
+//! `map_table`, `assign_asid`, `scrub`, `write_page`, `push_ledger`, `start_thread`, `now_us` and `set_alarm`: the real
+//! ones allocate, map, need a device, or have preconditions in the kernel. `delete`, `revoke`, `unmap_page`, `unmap_page_table`, `pop_ledger` and
 //! `stop_threads` only take away: with right arguments seL4 has no error for them, so they are not failed.
 #![forbid(unsafe_code)]
 
@@ -30,10 +30,10 @@ pub use view::Fault;
 use capability::Capabilities;
 use failure::FailurePlan;
 use kmalloc_bucket::ledger::Entry;
-use kmalloc_server::kernel::{ClientIndex, Slot, ThreadIndex, ThreadStart};
+use kmalloc_server::kernel::{ClientIndex, Slot, ThreadIndex, ThreadStart, Worker};
 use kmalloc_server::physical::Page;
 use memory::Memory;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects that one retype makes at the most.
 pub const RETYPE_MAX: usize = 256;
@@ -56,8 +56,19 @@ pub struct FakeKernel {
     identities: u64,
     ledgers: BTreeMap<u32, Ledger>,
     threads: BTreeMap<(ClientIndex, ThreadIndex), ThreadStart>,
+    woken: BTreeSet<Worker>,
     failures: FailurePlan,
     refusals: Vec<Refusal>,
+    clock: Clock,
+    /// Clients that were signalled, in order.
+    signals: Vec<ClientIndex>,
+}
+
+/// Time, which goes on only when a test says so.
+#[derive(Debug, Default)]
+struct Clock {
+    now_us: u64,
+    alarm_us: Option<u64>,
 }
 
 /// The window in the server's address space through which it sees the ledger of a segment.
@@ -112,9 +123,29 @@ impl FakeKernel {
             .filter(move |thread| thread.client == client)
     }
 
+    /// Whether a worker has been told of work since it was last asked; it waits again.
+    pub fn take_wake(&mut self, worker: Worker) -> bool {
+        self.woken.remove(&worker)
+    }
+
     /// Whether a page of memory holds only zeros.
     pub fn is_zero_page(&self, page: Page) -> bool {
         self.memory.is_zero(self.address_of(page))
+    }
+
+    /// Lets microseconds pass.
+    pub fn pass(&mut self, microseconds: u64) {
+        self.clock.now_us += microseconds;
+    }
+
+    /// The time for which the clock was set, if any.
+    pub fn alarm(&self) -> Option<u64> {
+        self.clock.alarm_us
+    }
+
+    /// The clients that were signalled since this was asked last, in order.
+    pub fn take_signals(&mut self) -> Vec<ClientIndex> {
+        core::mem::take(&mut self.signals)
     }
 
     fn address_of(&self, page: Page) -> u64 {

@@ -122,6 +122,12 @@ pub enum Error {
         #[serde(with = "le")]
         code: u32,
     },
+    /// The handle or token is of something that has ended, or never was.
+    Stale {
+        /// The handle or token.
+        #[serde(with = "after6")]
+        handle: u64,
+    },
 }
 
 /// What is wrong with a message.
@@ -165,6 +171,7 @@ impl Error {
             Error::WrongKind { .. } => 15,
             Error::NotPermitted => 16,
             Error::Refused { .. } => 17,
+            Error::Stale { .. } => 18,
         }
     }
 }
@@ -222,6 +229,9 @@ impl fmt::Display for Error {
             ),
             Error::NotPermitted => write!(f, "the manifest does not allow that"),
             Error::Refused { code } => write!(f, "the kernel refused with error {code}"),
+            Error::Stale { handle } => {
+                write!(f, "{handle:#x} is the handle of something that has ended")
+            }
         }
     }
 }

@@ -12,6 +12,7 @@
 extern crate std;
 
 mod error;
+mod events;
 mod flags;
 pub mod message;
 mod padding;
@@ -20,8 +21,9 @@ mod request;
 pub mod window;
 
 pub use error::{BadMessage, Error};
+pub use events::Events;
 pub use flags::{Cache, Flags};
-pub use reply::{Reply, Response, Stats};
+pub use reply::{Cause, Ended, Reply, Response, Stats};
 pub use request::Request;
 
 /// The version of everything in this crate. It changes whenever an encoding does.

@@ -16,9 +16,11 @@ pub const WORDS_MAX: usize = 120;
 /// Bytes of the longest message.
 pub const BYTES_MAX: usize = WORDS_MAX * 8;
 /// How many requests there are; their numbers are below this.
-pub const REQUEST_COUNT: u8 = 19;
+pub const REQUEST_COUNT: u8 = 26;
 /// Bytes of text in one `Print` request: the opcode and the length take three.
 pub const TEXT_BYTES_MAX: usize = BYTES_MAX - 3;
+/// Bytes of text in one `Start` request: the opcode, padding, the size and the length take eighteen.
+pub const START_TEXT_BYTES_MAX: usize = BYTES_MAX - 18;
 
 /// A message of up to four words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,16 +119,25 @@ fn decode_by_postcard(bytes: &[u8]) -> Result<Request<'_>, BadMessage> {
         Err(error) => return Err(reason(error)),
     };
     if let Request::Print { text } = request {
-        // The length is the one number of variable width: refuse more bytes than it needs.
-        let length_bytes = if text.len() < 128 { 1 } else { 2 };
-        if bytes.len() - rest.len() != 1 + length_bytes + text.len() {
-            return Err(BadMessage::Encoding);
-        }
+        check_text(bytes, rest, 1, text)?;
+    }
+    if let Request::Start { text, .. } = request {
+        check_text(bytes, rest, 16, text)?;
     }
     if rest.len() >= 8 || rest.iter().any(|byte| *byte != 0) {
         return Err(BadMessage::Trailing);
     }
     Ok(request)
+}
+
+/// The length of a text is the one number of variable width: refuses more bytes than it needs.
+fn check_text(bytes: &[u8], rest: &[u8], before: usize, text: &str) -> Result<(), BadMessage> {
+    let length_bytes = if text.len() < 128 { 1 } else { 2 };
+    if bytes.len() - rest.len() == before + length_bytes + text.len() {
+        Ok(())
+    } else {
+        Err(BadMessage::Encoding)
+    }
 }
 
 #[cold]

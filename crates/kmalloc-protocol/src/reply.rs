@@ -56,6 +56,76 @@ pub enum Reply {
     },
     /// The client's figures.
     Stats(Stats),
+    /// The time.
+    Time {
+        /// Microseconds since the server was booted.
+        #[serde(with = "after6")]
+        now_us: u64,
+    },
+    /// A client.
+    Client {
+        /// Its handle: of this life of this client, and never used again.
+        #[serde(with = "after6")]
+        handle: u64,
+    },
+    /// A child has ended, and everything that it had is back.
+    Ended(Ended),
+    /// What has happened.
+    Events {
+        /// Bits of [`Events`](crate::Events).
+        #[serde(with = "le")]
+        events: u32,
+    },
+}
+
+/// The end of a client, as its parent sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The client's handle.
+    #[serde(with = "after6")]
+    pub handle: u64,
+    /// The exit status; the address, capability or number that a fault is about; the number of the error
+    /// ([`Error::number`](crate::Error::number)) of a client that could not be started.
+    #[serde(with = "le")]
+    pub value: u64,
+    /// The instruction that faulted.
+    #[serde(with = "le")]
+    pub instruction: u64,
+    /// Requests it made, as a number.
+    #[serde(with = "le")]
+    pub calls: u64,
+    /// The most bytes that it had.
+    #[serde(with = "le")]
+    pub peak: u64,
+    /// Bytes of memory that it had not given back itself.
+    #[serde(with = "le")]
+    pub held: u64,
+    /// How it ended.
+    pub cause: Cause,
+}
+
+/// How a client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Cause {
+    /// It said so; `value` is its status.
+    Exit,
+    /// It was killed.
+    Killed,
+    /// It could not be started; `value` is the number of the error.
+    NotStarted,
+    /// It touched memory that is not mapped, or not so.
+    VmFault,
+    /// It named a capability that is not there.
+    CapFault,
+    /// It made a system call that does not exist.
+    UnknownSyscall,
+    /// A processor exception.
+    UserException,
+    /// Its scheduling context ran out of time.
+    Timeout,
+    /// It forged a fault message.
+    UnknownFault,
 }
 
 /// A client's figures. Bytes unless it says otherwise.

@@ -176,4 +176,54 @@ pub enum Request<'a> {
         #[serde(with = "le")]
         argument: u64,
     },
+    /// Signals the client's notification once, when this time has passed; an alarm set before is forgotten. Reply:
+    /// [`Time`](crate::Reply::Time).
+    SetAlarm {
+        /// Microseconds from now; 0 for no alarm.
+        #[serde(with = "after7")]
+        delay_us: u64,
+    },
+    /// Starts a client whose manifest entry waits for that, as a child. It is built while others are served. Reply:
+    /// [`Client`](crate::Reply::Client).
+    Start {
+        /// Bytes of the caller's own limit that the child gets as its limit; 0 for what its manifest entry says. They
+        /// come back when the child has ended.
+        #[serde(with = "after7")]
+        memory: u64,
+        /// The entry's name; behind it, each after a zero byte, arguments that follow those of the manifest. At most
+        /// [`message::START_TEXT_BYTES_MAX`](crate::message::START_TEXT_BYTES_MAX) bytes.
+        text: &'a str,
+    },
+    /// Ends a client: a child, or one that the manifest allows the caller to kill. Reply: [`Done`](crate::Reply::Done).
+    Kill {
+        /// The client's handle.
+        #[serde(with = "after7")]
+        handle: u64,
+    },
+    /// The end of a child, once everything that it had is back. Reply: [`Ended`](crate::Reply::Ended), and the handle is
+    /// stale from then on; [`Done`](crate::Reply::Done) where there is nothing to say yet.
+    Reap {
+        /// The child's handle; 0 for any child.
+        #[serde(with = "after7")]
+        handle: u64,
+    },
+    /// What has happened since it was last asked for. Reply: [`Events`](crate::Reply::Events).
+    Events,
+    /// Which of the events that one has to ask for the client wants to be signalled; none at first. Reply:
+    /// [`Done`](crate::Reply::Done).
+    Watch {
+        /// Bits of [`Events`](crate::Events).
+        #[serde(with = "le")]
+        events: u32,
+    },
+    /// Says that the client waits for memory: it is signalled when that much is free, or when the time is over. A second
+    /// one takes the place of the first, and 0 bytes ends the waiting. Reply: [`Done`](crate::Reply::Done).
+    AwaitMemory {
+        /// Bytes wanted.
+        #[serde(with = "after7")]
+        size: u64,
+        /// Microseconds to wait at the most.
+        #[serde(with = "le")]
+        timeout_us: u64,
+    },
 }

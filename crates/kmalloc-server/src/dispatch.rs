@@ -45,6 +45,25 @@ pub enum Outcome<'m> {
         /// How, and what it left.
         obituary: Obituary,
     },
+    /// Start another client for this one: [`Server::begin`], then respond with its handle.
+    Start {
+        /// Who asks.
+        parent: ClientIndex,
+        /// Bytes for the new client; 0 for what its manifest entry says.
+        memory: u64,
+        /// The manifest entry's name and arguments, parted by zero bytes.
+        text: &'m str,
+    },
+    /// End a client for another, if the manifest allows it: [`Server::end`], then respond with [`Reply::Done`], unless
+    /// `target` is the one that asked.
+    Kill {
+        /// Who asks.
+        client: ClientIndex,
+        /// Whom to end.
+        target: ClientIndex,
+        /// Whether it is a child of `client`, or itself: then nobody has to allow it.
+        own: bool,
+    },
     /// Nothing: nobody is there.
     Ignore,
 }
@@ -141,7 +160,7 @@ impl<K: Kernel> Server<K> {
         caps: bool,
         message: &'m [u8],
     ) -> Outcome<'m> {
-        let client = match self.begin(badge) {
+        let client = match self.admit(badge) {
             Ok(client) => client,
             Err(error) => return Outcome::Respond(Err(error)),
         };
@@ -153,7 +172,7 @@ impl<K: Kernel> Server<K> {
 
     /// Serves a request that came without capabilities and under the protocol's label, and was decoded already.
     pub fn handle_request<'m>(&mut self, badge: u64, request: Request<'m>) -> Outcome<'m> {
-        match self.begin(badge) {
+        match self.admit(badge) {
             Ok(client) => self.act(client, request),
             Err(error) => Outcome::Respond(Err(error)),
         }
@@ -161,7 +180,7 @@ impl<K: Kernel> Server<K> {
 
     /// Counts a call of the client of a badge, which must be alive and in that life.
     #[inline(always)]
-    fn begin(&mut self, badge: u64) -> Result<ClientIndex, Error> {
+    fn admit(&mut self, badge: u64) -> Result<ClientIndex, Error> {
         let badge = Badge::unpack(badge);
         match self.clients.get_mut(badge.client.index()) {
             Some(account)
@@ -174,7 +193,6 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    #[inline(always)]
     fn act<'m>(&mut self, client: ClientIndex, request: Request<'m>) -> Outcome<'m> {
         let response = match request {
             Request::Kmalloc { size, flags } => self.kmalloc(client, size, flags),
@@ -221,9 +239,34 @@ impl<K: Kernel> Server<K> {
                 stack,
                 argument,
             } => self.start_thread(client, entry, stack, argument),
+            Request::SetAlarm { delay_us } => self.set_alarm(client, delay_us),
             Request::Release { address } => self.release(client, address),
             Request::Print { text } => return Outcome::Print { client, text },
             Request::Exit { status } => return self.end(client, End::Exit { status }),
+            Request::Start { memory, text } => {
+                return Outcome::Start {
+                    parent: client,
+                    memory,
+                    text,
+                };
+            }
+            Request::Kill { handle } => match self.client_of(handle) {
+                Ok(target) => {
+                    let own = self.is_own(client, target);
+                    return Outcome::Kill {
+                        client,
+                        target,
+                        own,
+                    };
+                }
+                Err(error) => Err(error),
+            },
+            Request::Reap { handle } => self.reap(client, handle),
+            Request::Events => self.events(client),
+            Request::Watch { events } => self.watch(client, events),
+            Request::AwaitMemory { size, timeout_us } => {
+                self.await_memory(client, size, timeout_us)
+            }
         };
         match response {
             Ok(reply) => Outcome::Respond(Ok(reply)),
@@ -231,9 +274,10 @@ impl<K: Kernel> Server<K> {
         }
     }
 
+    /// What to respond to a client whose request its caller refused: a failure, and counted as one.
     #[cold]
     #[inline(never)]
-    fn fail<'m>(&mut self, client: ClientIndex, error: Error) -> Outcome<'m> {
+    pub fn fail<'m>(&mut self, client: ClientIndex, error: Error) -> Outcome<'m> {
         if let Some(account) = self.clients.get_mut(client.index()) {
             account.counters.failures += 1;
         }
@@ -252,32 +296,6 @@ impl<K: Kernel> Server<K> {
             }
             _ => Outcome::Ignore,
         }
-    }
-
-    /// Ends a client and takes back all it had.
-    pub fn end(&mut self, client: ClientIndex, end: End) -> Outcome<'static> {
-        let Some(account) = self
-            .clients
-            .get(client.index())
-            .filter(|account| account.life == Life::Alive)
-        else {
-            return Outcome::Ignore;
-        };
-        let (counters, threads) = (account.counters, account.threads);
-        let obituary = Obituary {
-            end,
-            calls: counters.calls,
-            peak_bytes: bytes(account.committed_peak),
-            held_bytes: counters.block_bytes
-                + bytes((counters.region_pages + counters.dma_pages) as usize),
-        };
-        // What can't be taken back now stays charged to the dead client, and the books say so.
-        let _ = self
-            .kernel
-            .stop_threads(client, threads)
-            .map_err(Error::from)
-            .and_then(|()| self.take_all_back(client));
-        Outcome::Ended { client, obituary }
     }
 
     fn stats(&self, client: ClientIndex) -> Stats {

@@ -85,6 +85,24 @@ impl ClientObject {
     }
 }
 
+/// A thread of the root task beside the one that serves. It shares nothing of the server's state: it calls the server's
+/// endpoint like a client, by a badge of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Worker {
+    /// Has the server do, slice by slice, what no request waits for: [`Server::work`](crate::Server::work).
+    Reclaimer,
+}
+
+impl Worker {
+    /// All of them.
+    pub const ALL: [Worker; 1] = [Worker::Reclaimer];
+
+    /// Its place in [`Worker::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
 /// What untyped memory is retyped into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Object {
@@ -137,6 +155,16 @@ pub struct Refused {
     pub code: u32,
 }
 
+/// Time for a thread, on kernels with scheduling contexts; on others it says nothing. Not 0, and no more than the
+/// period. A thread with less than its period faults when it has run for its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Microseconds that it may run in each period.
+    pub budget_us: u32,
+    /// Microseconds of a period.
+    pub period_us: u32,
+}
+
 /// How a client's thread starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThreadStart {
@@ -158,6 +186,8 @@ pub struct ThreadStart {
     pub argument: usize,
     /// 0 to 255.
     pub priority: u8,
+    /// Its time; `None`: it takes turns with the others of its priority.
+    pub budget: Option<Budget>,
     /// The badge of its requests.
     pub badge: u64,
     /// The badge of its faults.
@@ -227,4 +257,17 @@ pub trait Kernel {
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused>;
     /// Stops the first `count` threads of a client for good, and deletes the capability that its faults come by.
     fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused>;
+
+    /// Tells a worker that there is work for it. One that knows is not told again.
+    fn wake(&mut self, worker: Worker);
+    /// Signals a client's notification.
+    fn signal(&mut self, client: ClientIndex);
+
+    /// Microseconds since boot.
+    fn now_us(&mut self) -> Result<u64, Refused>;
+    /// Has [`Server::alarm`](crate::Server::alarm) called once that time is there, in microseconds since boot; what was
+    /// set before is forgotten.
+    fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused>;
+    /// Forgets the alarm.
+    fn clear_alarm(&mut self);
 }

@@ -13,13 +13,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod alarm;
 pub mod bits;
 pub mod client;
 mod dispatch;
 mod dma;
 pub mod kernel;
+mod lives;
 mod memory;
+mod notices;
 pub mod physical;
+mod reclaim;
 mod region;
 mod resident;
 mod resize;
@@ -37,8 +41,10 @@ use client::{CLIENTS_MAX, Client};
 pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
+pub use lives::Work;
 use memory::PageInfo;
 use segments::Segments;
+pub use spawn::Built;
 
 /// The memory server.
 #[derive(Debug)]
@@ -50,6 +56,12 @@ pub struct Server<K> {
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
+    /// Clients that were ever begun.
+    births: u64,
+    /// Clients that are to be built, or taken back.
+    queue: lives::Queue,
+    /// What clients are to be told.
+    board: notices::Board,
     /// Why the last quick request was refused: out of the way of those that are not.
     refusal: Error,
 }
@@ -77,6 +89,9 @@ impl From<Refused> for Error {
         Error::Refused { code: refused.code }
     }
 }
+
+/// Memory is short when less than one part in so many is free, unless the manifest says otherwise.
+const PRESSURE_SHARE: usize = 16;
 
 /// Segments for a machine with this many pages: address space is plenty, ledgers for it are not.
 pub const fn segment_count(pages: usize) -> usize {
@@ -115,6 +130,9 @@ impl<K: Kernel> Server<K> {
             physical,
             mcs,
             total_pages,
+            births: 0,
+            queue: lives::Queue::default(),
+            board: notices::Board::new(total_pages / PRESSURE_SHARE),
             refusal: Error::NotPermitted,
         }
     }

@@ -16,6 +16,8 @@ pub(crate) enum Role {
     /// Nobody has it.
     #[default]
     Free,
+    /// A frame of a client that is being built, not mapped yet.
+    Unmapped,
     /// A frame mapped in the client.
     Mapped,
     /// A frame of 2 MiB mapped in the client; this is its first page.
@@ -115,6 +117,7 @@ impl<K: Kernel> Server<K> {
         let account = self.client_mut(client)?;
         account.committed_pages += pages;
         account.committed_peak = account.committed_peak.max(account.committed_pages);
+        self.note_taking(pages);
         Ok(())
     }
 
@@ -122,6 +125,7 @@ impl<K: Kernel> Server<K> {
         if let Some(account) = self.clients.get_mut(client.index()) {
             account.committed_pages -= pages;
         }
+        self.note_giving(pages);
     }
 
     /// A zeroed frame, charged to the client and on its list.
@@ -281,6 +285,13 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn set_info(&mut self, page: Page, info: PageInfo) {
         if let Some(place) = self.pages.get_mut(page.index()) {
             *place = info;
+        }
+    }
+
+    /// Records that a page is mapped where it was to be.
+    pub(crate) fn set_mapped(&mut self, page: Page) {
+        if let Some(info) = self.pages.get_mut(page.index()) {
+            info.role = Role::Mapped;
         }
     }
 

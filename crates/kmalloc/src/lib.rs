@@ -44,6 +44,10 @@ extern crate std;
 
 #[cfg(feature = "checked")]
 mod checked;
+#[cfg(feature = "server")]
+pub mod child;
+#[cfg(feature = "server")]
+pub mod event;
 mod heap;
 mod large;
 mod local;
@@ -68,7 +72,7 @@ pub mod transport;
 pub use checked::{Call, Fault, Violation, set_violation_hook};
 pub use heap::{Audit, Heap};
 pub use kmalloc_protocol::window::Window;
-pub use kmalloc_protocol::{BadMessage, Cache, Error, Flags, Stats};
+pub use kmalloc_protocol::{BadMessage, Cache, Cause, Ended, Error, Events, Flags, Stats};
 #[cfg(feature = "server")]
 pub use process::wait;
 #[cfg(feature = "server")]

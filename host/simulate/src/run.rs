@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! `simulate run`.
 use anstyle::{AnsiColor, Style};
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::Status;
 use crate::cli::RunArguments;
@@ -41,6 +41,14 @@ pub fn run(project: &Project, arguments: &RunArguments) -> Result<Status> {
         }
     };
     let mut bench = Bench::new(project, console, &arguments.machine)?;
+    if let Some(reason) = bench.unfit(&manifest) {
+        bail!(
+            "{} can't run on seL4 {} {}: {reason}",
+            manifest.file,
+            bench.kernel.version,
+            bench.kernel.config.variant()
+        );
+    }
     bench.build(&[&manifest])?;
     let prepared = bench.prepare(&manifest, arguments.gdb)?;
     if is_interrupted() {
@@ -107,7 +115,17 @@ fn print(step: &Step, line: &str, record: &Record, width: usize, style_of: &dyn 
         Record::Other(_) | Record::Unknown(_) | Record::Malformed(_) => {
             anstream::println!("{DIM}{line}{DIM:#}");
         }
-        Record::Boot(_) | Record::Ended(_) | Record::Books(_) | Record::End(_) => {}
+        Record::Stopped(by) => {
+            anstream::println!(
+                "{DIM}{:>width$} |{DIM:#} the failure of {by} stops the system",
+                "#"
+            );
+        }
+        Record::Boot(_)
+        | Record::Ended(_)
+        | Record::Counted(_)
+        | Record::Books(_)
+        | Record::End(_) => {}
     });
 }
 

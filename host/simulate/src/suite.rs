@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::Status;
 use crate::cli::TestArguments;
 use crate::cli::TraceHeap;
-use crate::console::{BAD, BOLD, Console, GOOD};
+use crate::console::{BAD, BOLD, Console, DIM, GOOD};
 use crate::manifest::{self, Manifest};
 use crate::process::is_interrupted;
 use crate::project::Project;
@@ -29,6 +29,8 @@ pub struct Results {
     filter: String,
     passed: u64,
     failed: Vec<Check>,
+    /// Systems that can't run here.
+    left_out: u64,
 }
 
 impl Results {
@@ -39,6 +41,7 @@ impl Results {
             filter,
             passed: 0,
             failed: Vec::new(),
+            left_out: 0,
         }
     }
 
@@ -58,6 +61,12 @@ impl Results {
             Some(_) => self.failed.push(Check { name, failure }),
             None => self.passed += 1,
         }
+    }
+
+    /// Says that a system is left out, which is neither a success nor a failure.
+    fn leave_out(&mut self, name: &str, reason: &str) {
+        anstream::println!("{DIM}left out{DIM:#}  {name}: {reason}");
+        self.left_out += 1;
     }
 
     /// Begins a group of tests.
@@ -102,11 +111,14 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
     if is_interrupted() {
         return Ok(Status::Interrupted);
     }
-    ensure!(
-        results.passed > 0 || !results.failed.is_empty(),
-        "no test has `{}` in its name",
-        results.filter
-    );
+    if results.passed == 0 && results.failed.is_empty() {
+        let filter = &results.filter;
+        ensure!(
+            results.left_out == 0,
+            "no test with `{filter}` in its name can run here"
+        );
+        bail!("no test has `{filter}` in its name");
+    }
     results.close();
     Ok(if results.failed.is_empty() {
         Status::Passed
@@ -128,6 +140,18 @@ fn run_systems(bench: &mut Bench, results: &mut Results) -> Result<()> {
     };
     if candidates.iter().any(is_meant) {
         candidates.retain(is_meant);
+    }
+    candidates.retain(|(name, manifest)| {
+        let unfit = manifest
+            .as_ref()
+            .ok()
+            .and_then(|manifest| bench.unfit(manifest));
+        unfit
+            .map(|reason| results.leave_out(name, reason))
+            .is_none()
+    });
+    if candidates.is_empty() {
+        return Ok(());
     }
     let manifests: Vec<_> = candidates
         .iter()

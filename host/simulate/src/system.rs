@@ -100,6 +100,11 @@ impl<'a> Bench<'a> {
         self.arguments.icount
     }
 
+    /// Why a system can't run here; `None` if it can.
+    pub fn unfit(&self, manifest: &Manifest) -> Option<&'static str> {
+        manifest.unfit_for(&self.kernel.config, self.arguments.icount)
+    }
+
     /// Builds the programs of these systems.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use kmalloc_manifest::{Expectation, PRIORITY_DEFAULT};
+use kmalloc_manifest::{Expectation, OnFailure, PRIORITY_DEFAULT, Report};
 use kmalloc_trace::{Summary, Trace, TraceError};
 
 use crate::cli::TraceHeap;
@@ -70,11 +70,19 @@ pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
         program: 0,
         arguments: vec![stem.to_string(), way.into()],
         priority: PRIORITY_DEFAULT,
+        budget: None,
         memory_limit: limit,
         start: true,
         service: false,
         serves: None,
         calls: None,
+        on_failure: OnFailure::Leave,
+        restarts_max: 0,
+        lives: None,
+        starts: Vec::new(),
+        kills: Vec::new(),
+        children_max: 0,
+        report: Report::Each,
         expect: Expectation::Exit(0),
         tap: false,
         expect_held: Some(0),
@@ -95,6 +103,7 @@ pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
     Ok(Manifest {
         name: stem.into_owned(),
         file: file.display().to_string(),
+        kernel: None,
         run,
         programs: vec![program],
         clients: vec![client],

@@ -44,7 +44,9 @@ fn expectation_text_round_trips() {
         "fault",
         "fault:vm",
         "fault:vm:0x1000",
+        "fault:timeout",
         "killed",
+        "not-started:7",
         "alive",
     ] {
         assert_eq!(text.parse::<Expectation>().unwrap().to_string(), text);
@@ -64,6 +66,8 @@ fn rubbish_is_refused() {
         "fault:vm:4096",
         "fault:vm:0xfg",
         "killed:1",
+        "not-started",
+        "not-started:seven",
         "alive:",
         "Killed",
     ] {
@@ -84,6 +88,8 @@ fn each_expectation_matches_its_own_outcome_only() {
         ("fault:vm:0x2000", fault(FaultKind::VirtualMemory, 0x2000)),
         ("fault:cap:0x1000", fault(FaultKind::Capability, 0x1000)),
         ("killed", Outcome::Killed),
+        ("not-started:7", Outcome::NotStarted(7)),
+        ("not-started:8", Outcome::NotStarted(8)),
         ("alive", Outcome::Alive),
     ];
     for (row, (text, _)) in outcomes.iter().enumerate() {

@@ -85,6 +85,9 @@ const OPERATIONS: &[(&str, Setup, Act)] = &[
         |s, c| s.kmalloc(c, 512 * PAGE - 1).expect("memory"),
         |s, c, _| kmalloc(s, c, 100 * PAGE),
     ),
+    ("alarm", nothing, |s, c, _| {
+        call(s, c, Request::SetAlarm { delay_us: 5 })
+    }),
     ("kmalloc 16 pages", nothing, |s, c, _| {
         kmalloc(s, c, 16 * PAGE)
     }),

@@ -4,14 +4,17 @@
 //! After every request the whole state is scanned ([`scan`]): what the kernel model maps, what the books of physical
 //! memory say, and what each client is charged must be one and the same.
 
+mod alarms;
 mod death;
 mod dma;
 mod exhaustion;
 mod failures;
 mod generator;
 mod hostile;
+mod lives;
 mod messages;
 mod model;
+mod notices;
 mod pointers;
 mod random;
 mod regions;

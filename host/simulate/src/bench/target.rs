@@ -55,6 +55,7 @@ impl Part {
         let manifest = Manifest {
             name: FLOOR.into(),
             file: FLOOR.into(),
+            kernel: None,
             run,
             programs: vec![program],
             clients: Vec::new(),
