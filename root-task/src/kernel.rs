@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The server's [`Kernel`] on seL4: every operation is one invocation on a slot known by arithmetic.
 
-use crate::cspace::Layout;
+use crate::cspace::{Layout, Place};
 use crate::thread;
 use crate::timer::Timer;
 use crate::windows::{LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
@@ -119,12 +119,12 @@ impl Sel4 {
     /// The address of a slot.
     #[inline]
     pub(crate) fn cptr(&self, slot: Slot) -> CPtr {
-        CPtr::from_bits(self.layout.address_of(self.layout.number(slot)))
+        CPtr::from_bits(self.layout.address_of(self.layout.place(slot)))
     }
 
-    /// The number of a slot in the row of all slots.
-    pub(crate) fn slot_number(&self, slot: Slot) -> usize {
-        self.layout.number(slot)
+    /// How many slots lie in one CNode from a slot on.
+    pub(crate) fn room(&self, slot: Slot) -> usize {
+        self.layout.room(slot)
     }
 
     /// Makes objects of an untyped that has no slot of its own in the row.
@@ -135,10 +135,10 @@ impl Sel4 {
         first: Slot,
         count: usize,
     ) -> Result<(), Refused> {
-        let (leaf, slot) = Layout::leaf_of(self.layout.number(first));
-        let cnode = self
-            .top
-            .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
+        let (cnode, slot) = match self.layout.place(first) {
+            Place::Top(entry) => (self.top.absolute_cptr_for_self(), entry),
+            Place::Leaf(number) => self.leaf(number),
+        };
         untyped
             .untyped_retype(&blueprint(object), &cnode, slot, count)
             .map_err(refused)
@@ -151,25 +151,29 @@ impl Sel4 {
         object: Object,
     ) -> Result<(), Refused> {
         let number = self.layout.boot_slots().end - 1;
-        let (leaf, slot) = Layout::leaf_of(number);
-        let cnode = self
-            .top
-            .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
+        let (cnode, slot) = self.leaf(number);
         untyped
             .untyped_retype(&blueprint(object), &cnode, slot, 1)
             .map_err(refused)?;
-        let made = self.top.absolute_cptr_from_bits_with_depth(
-            self.layout.address_of(number),
-            self.layout.depth(),
-        );
-        made.delete().map_err(refused)
+        self.path_of(Place::Leaf(number)).delete().map_err(refused)
+    }
+
+    /// The CNode of a slot of the second level, and the slot in it.
+    fn leaf(&self, number: usize) -> (AbsoluteCPtr, usize) {
+        let (leaf, slot) = Layout::leaf_of(number);
+        let (top, bits) = (self.top, self.layout.top_bits);
+        let cnode = top.absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, bits);
+        (cnode, slot)
     }
 
     /// The path of a slot.
     pub(crate) fn path(&self, slot: Slot) -> AbsoluteCPtr {
-        let address = self.layout.address_of(self.layout.number(slot));
-        self.top
-            .absolute_cptr_from_bits_with_depth(address, self.layout.depth())
+        self.path_of(self.layout.place(slot))
+    }
+
+    fn path_of(&self, place: Place) -> AbsoluteCPtr {
+        let (address, depth) = self.layout.path_of(place);
+        self.top.absolute_cptr_from_bits_with_depth(address, depth)
     }
 
     /// An address space.

@@ -165,7 +165,13 @@ impl BitSet {
     /// The highest member.
     #[inline]
     pub fn last(&self) -> Option<usize> {
-        self.last_below(self.capacity)
+        // The topmost level is one word: from there each level says where to look in the one below.
+        let mut position = 0;
+        for words in self.levels.iter().rev() {
+            let word = words.get(position).copied().filter(|word| *word != 0)?;
+            position = position * 64 + (word.ilog2() as usize);
+        }
+        Some(position)
     }
 
     /// The lowest member.

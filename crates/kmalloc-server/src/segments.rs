@@ -67,6 +67,9 @@ impl Segment {
         if usize::from(self.used) + count > SEGMENT_PAGES {
             return None;
         }
+        if count <= align && align <= 64 {
+            return self.find_aligned_pages(count, align);
+        }
         // After each round a bit says that as many pages from its own on are free as the round before asked for twice.
         let mut starts = self.free;
         let mut length = 1;
@@ -94,6 +97,22 @@ impl Segment {
             .map(|(index, word)| (index, word & every))
             .find(|(_, word)| *word != 0)
             .map(|(index, word)| index * 64 + word.trailing_zeros() as usize)
+    }
+
+    /// As [`Segment::find_pages`], for pages that never cross a word of the bits.
+    fn find_aligned_pages(&self, count: usize, align: usize) -> Option<usize> {
+        let every = u64::MAX / (u64::MAX >> (64 - align));
+        self.free.iter().enumerate().find_map(|(index, word)| {
+            let mut starts = *word;
+            let mut length = 1;
+            while length < count && starts != 0 {
+                let more = length.min(count - length);
+                starts &= starts >> more;
+                length += more;
+            }
+            let starts = starts & every;
+            (starts != 0).then(|| index * 64 + starts.trailing_zeros() as usize)
+        })
     }
 
     /// Whether the segment is this client's in this window.

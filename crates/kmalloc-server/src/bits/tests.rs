@@ -51,6 +51,8 @@ proptest! {
             }
             prop_assert_eq!(set.len(), model.len());
         }
+        prop_assert_eq!(set.last(), model.last().copied());
+        prop_assert_eq!(set.first(), model.first().copied());
         for probe in probes {
             prop_assert_eq!(set.contains(probe), model.contains(&probe));
             prop_assert_eq!(set.last_below(probe), model.range(..probe).next_back().copied());
