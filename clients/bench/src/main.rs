@@ -7,6 +7,7 @@
 extern crate alloc;
 
 mod calls;
+mod family;
 mod hostile;
 mod measure;
 mod peers;
@@ -26,6 +27,7 @@ fn main() -> Result<(), Error> {
         (Some("calls"), None) => calls::run(),
         (Some("supply"), None) => supply::run(),
         (Some("hostile"), None) => hostile::run(),
+        (Some("family"), None) => family::run(),
         (Some("heap"), None) => peers::run(),
         (Some("ramp"), None) => scale::ramp(),
         (Some("live"), None) => scale::live(),

@@ -7,14 +7,19 @@ use kmalloc::{Error, Flags, println, served};
 /// Samples of a figure, where nothing else is said.
 pub const SAMPLES: usize = 1000;
 
+/// Instructions so far.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: every x86_64 processor has a time-stamp counter, and seL4 lets programs read it.
+    unsafe { _rdtsc() }
+}
+
 /// Instructions that `work` takes, with the few of the counter itself.
 #[inline(always)]
 pub fn count(work: impl FnOnce()) -> u64 {
-    // SAFETY: every x86_64 processor has a time-stamp counter, and seL4 lets programs read it.
-    let start = unsafe { _rdtsc() };
+    let start = now();
     work();
-    // SAFETY: as above.
-    unsafe { _rdtsc() - start }
+    now() - start
 }
 
 /// As [`count`], for work that may be refused.

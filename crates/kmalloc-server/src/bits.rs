@@ -220,19 +220,21 @@ impl BitSet {
         found
     }
 
-    /// The first integer from `start` up that is not in the set; the capacity where all are.
-    pub fn first_absent_from(&self, start: usize) -> usize {
-        let mut index = start / 64;
-        let mut mask = u64::MAX << (start % 64);
-        while let Some(word) = self.levels[0].get(index) {
-            let absent = !word & mask;
+    /// The first integer from `start` up that is not in the set. It is looked for no further up than `ceiling`, which is the
+    /// answer where all below it are members; so is the capacity.
+    pub fn first_absent_below(&self, start: usize, ceiling: usize) -> usize {
+        let ceiling = ceiling.min(self.capacity);
+        let mut position = start;
+        while position < ceiling {
+            let word = self.levels[0].get(position / 64).copied().unwrap_or(0);
+            let absent = !word & (u64::MAX << (position % 64));
             if absent != 0 {
-                return (index * 64 + absent.trailing_zeros() as usize).min(self.capacity);
+                let found = position / 64 * 64 + absent.trailing_zeros() as usize;
+                return found.min(ceiling);
             }
-            mask = u64::MAX;
-            index += 1;
+            position = position / 64 * 64 + 64;
         }
-        self.capacity
+        ceiling
     }
 
     /// Where the run of members that ends at `end` begins: one above the highest integer below `end` that is not in the

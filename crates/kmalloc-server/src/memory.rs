@@ -158,6 +158,14 @@ impl<K: Kernel> Server<K> {
     }
 
     fn supply_pages(&mut self, max: usize) -> Result<Range<usize>, Error> {
+        if max >= CHUNK_PAGES
+            && let Some(chunk) = self.physical.fresh_chunk()
+        {
+            // A whole chunk at once, and not what others left of one first.
+            self.carry_out(Step::<Page>::SplitChunk(chunk))?;
+            self.physical.take_pages(chunk.pages());
+            return Ok(chunk.pages());
+        }
         loop {
             if let Some(pages) = self.physical.next_pages(max) {
                 self.physical.take_pages(pages.clone());

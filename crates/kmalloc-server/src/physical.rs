@@ -227,6 +227,11 @@ impl Physical {
         Some(self.ready.run_start_above(end, lowest)..end)
     }
 
+    /// A whole chunk, where one that is not split comes before what is: see [`Physical::next_page`].
+    pub fn fresh_chunk(&self) -> Option<Chunk> {
+        self.whole_chunks.last().map(|chunk| Chunk(chunk as u32))
+    }
+
     /// Takes pages of one chunk that are free, frames and zero.
     pub fn take_pages(&mut self, pages: Range<usize>) {
         self.ready.remove_range(pages.clone());
@@ -355,7 +360,7 @@ impl Physical {
             if start >= limit {
                 break;
             }
-            let end = self.available.first_absent_from(start).min(limit);
+            let end = self.available.first_absent_below(start, limit);
             largest = largest.max(end - start);
             position = end;
         }

@@ -210,9 +210,10 @@ impl Segments {
         let mut position = 0;
         loop {
             let start = self.free.first_from(position)?;
-            let end = self.free.first_absent_from(start);
             let aligned = start.next_multiple_of(align);
-            if end >= aligned + count {
+            // How far the free segments go on behind that does not matter.
+            let end = self.free.first_absent_below(start, aligned + count);
+            if end == aligned + count {
                 return Some(aligned as u32);
             }
             position = end;

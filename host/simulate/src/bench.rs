@@ -21,6 +21,13 @@ pub mod target;
 use baseline::{Baseline, Compilers};
 use figures::Figure;
 
+/// The document that has the table of the baseline.
+const DOCUMENT: &str = "docs/PERFORMANCE.md";
+/// What stands before the table in it.
+const TABLE_BEGIN: &str = "<!-- written by ./simulate bench --baseline -->\n";
+/// What stands behind it.
+const TABLE_END: &str = "<!-- end -->";
+
 /// Counts in QEMU, compares on this machine, and shows a table of each.
 ///
 /// # Errors
@@ -50,7 +57,9 @@ pub fn run(project: &Project, arguments: &BenchArguments) -> Result<Status> {
         if arguments.baseline {
             let file = project.shown(&baseline::file(project));
             Baseline::of(&counted, Compilers::here()?).write(&file)?;
-            anstream::println!("\nbaseline written: {}", file.display());
+            let document = project.shown(&project.root().join(DOCUMENT));
+            write_table(&document, &rows::markdown(&counted))?;
+            anstream::println!("\nwritten: {}, {}", file.display(), document.display());
         }
         figures.extend(counted);
     }
@@ -91,6 +100,19 @@ fn compare_on_host(
     }
     ensure!(status.success(), "heap-bench ended with {status}");
     read(&json)
+}
+
+/// Puts a table into a document, in the place of the one before.
+fn write_table(file: &Path, table: &str) -> Result<()> {
+    let shown = || file.display().to_string();
+    let text = fs::read_to_string(file).with_context(shown)?;
+    let parts = text.split_once(TABLE_BEGIN).and_then(|(head, rest)| {
+        let (_, tail) = rest.split_once(TABLE_END)?;
+        Some((head, tail))
+    });
+    let (head, tail) = parts.with_context(|| format!("{} has no place for the table", shown()))?;
+    let text = format!("{head}{TABLE_BEGIN}{table}{TABLE_END}{tail}");
+    fs::write(file, text).with_context(shown)
 }
 
 fn read(file: &Path) -> Result<Vec<Figure>> {

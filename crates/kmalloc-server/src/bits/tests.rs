@@ -8,7 +8,7 @@ fn an_empty_set_finds_nothing() {
     let set = BitSet::new(5000);
     assert_eq!(set.last(), None);
     assert_eq!(set.first(), None);
-    assert_eq!(set.first_absent_from(77), 77);
+    assert_eq!(set.first_absent_below(77, 5000), 77);
     assert_eq!(set.run_start_above(4000, 0), 4000);
 }
 
@@ -59,7 +59,9 @@ proptest! {
             prop_assert_eq!(set.first_from(probe), model.range(probe..).next().copied());
             if probe <= capacity {
                 let absent = (probe..capacity).find(|m| !model.contains(m)).unwrap_or(capacity);
-                prop_assert_eq!(set.first_absent_from(probe), absent);
+                prop_assert_eq!(set.first_absent_below(probe, usize::MAX), absent);
+                let ceiling = probe + probe % 100;
+                prop_assert_eq!(set.first_absent_below(probe, ceiling), absent.min(ceiling));
                 let start = (0..probe).rev().find(|m| !model.contains(m)).map_or(0, |m| m + 1);
                 prop_assert_eq!(set.run_start_above(probe, 0), start);
                 let floor = probe / 3 * 2;

@@ -128,13 +128,35 @@ const HEADINGS: [&str; 7] = ["operation", "ours", "beside", "", "ratio", "wanted
 
 /// The table, with colours.
 pub fn render(figures: &[Figure]) -> String {
-    let mut rows = vec![HEADINGS.map(String::from)];
-    for (name, beside, wanted) in ROWS {
-        if let Some(ours) = value(figures, name) {
-            rows.push(row(name, ours, find(figures, *beside), *wanted));
-        }
+    let mut all = vec![HEADINGS.map(String::from)];
+    all.extend(rows(figures));
+    align(&all)
+}
+
+/// The table in Markdown.
+pub fn markdown(figures: &[Figure]) -> String {
+    let mut table = String::from("| operation | ours | beside it | ratio | wanted |\n|---|---|---|---|---|\n");
+    for [name, ours, beside, whose, ratio, wanted, met] in rows(figures) {
+        let beside = if whose.is_empty() {
+            String::new()
+        } else {
+            format!("{beside} `{whose}`")
+        };
+        let wanted = match met.as_str() {
+            "" => String::new(),
+            met => format!("{}: {}", wanted.replace("<=", "≤"), met.to_lowercase()),
+        };
+        // Writing to a string can't fail.
+        let _ = writeln!(table, "| `{name}` | {ours} | {beside} | {ratio} | {wanted} |");
     }
-    align(&rows)
+    table
+}
+
+fn rows(figures: &[Figure]) -> impl Iterator<Item = [String; 7]> {
+    ROWS.iter().filter_map(|(name, beside, wanted)| {
+        let ours = value(figures, name)?;
+        Some(row(name, ours, find(figures, *beside), *wanted))
+    })
 }
 
 /// Value and name of what stands beside an operation.
