@@ -19,6 +19,7 @@ mod pointers;
 mod random;
 mod regions;
 mod scan;
+mod segments;
 mod served;
 mod system;
 mod threads;
