@@ -84,7 +84,9 @@ fn every_option_is_in_the_readme() {
         let output = simulate.args([command, "-h"]).output().expect(command);
         String::from_utf8(output.stdout).expect("UTF-8")
     };
-    let helps = ["run", "test", "bench", "setup", "record"].map(help).concat();
+    let helps = ["run", "test", "bench", "setup", "record"]
+        .map(help)
+        .concat();
     let readme = text("README.md");
     let (_, section) = readme.split_once("## Options").expect("the section");
     let (section, _) = section.split_once("\n## ").expect("a section behind it");
@@ -145,7 +147,9 @@ fn the_figures_of_the_document_are_those_of_the_baseline() {
     let document = text("docs/PERFORMANCE.md");
     let baseline: serde_json::Value =
         serde_json::from_str(&text("clients/bench/baseline.json")).expect("JSON");
-    let (_, table) = document.split_once("bench --baseline -->").expect("a table");
+    let (_, table) = document
+        .split_once("bench --baseline -->")
+        .expect("a table");
     let (table, _) = table.split_once("<!-- end -->").expect("its end");
     let mut rows = 0;
     for row in table.lines().filter_map(|line| line.strip_prefix("| `")) {

@@ -135,7 +135,8 @@ pub fn render(figures: &[Figure]) -> String {
 
 /// The table in Markdown.
 pub fn markdown(figures: &[Figure]) -> String {
-    let mut table = String::from("| operation | ours | beside it | ratio | wanted |\n|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| operation | ours | beside it | ratio | wanted |\n|---|---|---|---|---|\n");
     for [name, ours, beside, whose, ratio, wanted, met] in rows(figures) {
         let beside = if whose.is_empty() {
             String::new()
@@ -147,7 +148,10 @@ pub fn markdown(figures: &[Figure]) -> String {
             met => format!("{}: {}", wanted.replace("<=", "≤"), met.to_lowercase()),
         };
         // Writing to a string can't fail.
-        let _ = writeln!(table, "| `{name}` | {ours} | {beside} | {ratio} | {wanted} |");
+        let _ = writeln!(
+            table,
+            "| `{name}` | {ours} | {beside} | {ratio} | {wanted} |"
+        );
     }
     table
 }
