@@ -88,6 +88,10 @@ impl<'a> Clients<'a> {
                 self.lines.print(client, self.name(client), text);
                 Some(Ok(Reply::Done))
             }
+            Outcome::Find { client, name } => {
+                let found = self.find(name);
+                Some(server.found(client, found))
+            }
             Outcome::Ended { client, obituary } => {
                 self.note_end(server, client, &obituary);
                 None
@@ -169,6 +173,14 @@ impl<'a> Clients<'a> {
             .entry(client)
             .and_then(|entry| entries.get(entry));
         entry.map_or("", |entry| entry.client.name)
+    }
+
+    /// A client that is alive, or about to be, and has this name in the manifest.
+    fn find(&self, name: &str) -> Option<ClientIndex> {
+        let entries = self.directory.entries();
+        let mut alive = self.names.all_alive();
+        let found = alive.find(|(_, number)| entries[*number].client.name == name);
+        found.map(|(client, _)| client)
     }
 
     fn start(

@@ -7,6 +7,7 @@
 //! slot 0, so that every address known at boot stays what it was, and CNodes of 2^12 slots for all the rest follow it.
 
 use kmalloc_server::client::CLIENTS_MAX;
+use kmalloc_server::copy_count;
 use kmalloc_server::kernel::{ClientObject, Slot};
 use kmalloc_server::physical::{LARGE_CHUNKS, LARGE_PAGES};
 
@@ -33,6 +34,7 @@ pub struct Layout {
     larges: usize,
     large_frames: usize,
     clients: usize,
+    copies: usize,
     boot: usize,
     end: usize,
     /// The entry of the top CNode for page 0.
@@ -51,7 +53,8 @@ impl Layout {
         let larges_at = whole(larges * LARGE_CHUNKS);
         let large_frames_at = larges_at + whole(larges);
         let clients_at = large_frames_at + whole(larges);
-        let boot_at = clients_at + whole(CLIENTS_MAX * CLIENT_SLOTS);
+        let copies_at = clients_at + whole(CLIENTS_MAX * CLIENT_SLOTS);
+        let boot_at = copies_at + whole(copy_count(pages));
         let end = boot_at + LEAF_SLOTS;
         // The kernel's own CNode, those of the second level, and the endpoint.
         let first_page = end / LEAF_SLOTS + 2;
@@ -59,6 +62,7 @@ impl Layout {
             larges: larges_at,
             large_frames: large_frames_at,
             clients: clients_at,
+            copies: copies_at,
             boot: boot_at,
             end,
             first_page,
@@ -78,6 +82,9 @@ impl Layout {
             Slot::Client(client, which) => {
                 self.clients + client.index() * CLIENT_SLOTS + which.number()
             }
+            // Behind those of boot.
+            Slot::Scratch => self.boot + LEAF_SLOTS - 1,
+            Slot::Copy(copy) => self.copies + copy as usize,
         })
     }
 
@@ -91,7 +98,8 @@ impl Layout {
 
     /// Numbers of the slots for what the root task makes at boot for itself.
     pub fn boot_slots(&self) -> core::ops::Range<usize> {
-        self.boot..self.boot + LEAF_SLOTS
+        // The scratch slot is the last of its CNode.
+        self.boot..self.boot + LEAF_SLOTS - 1
     }
 
     /// The CNodes of the second level: entries of the top CNode from 1 on.

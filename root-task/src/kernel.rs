@@ -144,18 +144,20 @@ impl Sel4 {
             .map_err(refused)
     }
 
+    /// Stops the threads beside this one for good. Nothing is left in the scratch slot.
+    pub(crate) fn stop_workers(&mut self) -> Result<(), Refused> {
+        self.workers.stop().map_err(refused)?;
+        self.delete(Slot::Scratch)
+    }
+
     /// Makes one object of a whole untyped, and deletes it again.
     pub(crate) fn retype_whole(
         &mut self,
         untyped: cap::Untyped,
         object: Object,
     ) -> Result<(), Refused> {
-        let number = self.layout.boot_slots().end - 1;
-        let (cnode, slot) = self.leaf(number);
-        untyped
-            .untyped_retype(&blueprint(object), &cnode, slot, 1)
-            .map_err(refused)?;
-        self.path_of(Place::Leaf(number)).delete().map_err(refused)
+        self.retype_from(untyped, object, Slot::Scratch, 1)?;
+        self.delete(Slot::Scratch)
     }
 
     /// The CNode of a slot of the second level, and the slot in it.
@@ -276,6 +278,12 @@ impl Kernel for Sel4 {
 
     fn size_bits(&self, object: Object) -> u32 {
         blueprint(object).physical_size_bits() as u32
+    }
+
+    fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused> {
+        self.path(to)
+            .copy(&self.path(frame), CapRights::all())
+            .map_err(refused)
     }
 
     fn delete(&mut self, slot: Slot) -> Result<(), Refused> {
@@ -436,6 +444,10 @@ impl Kernel for Sel4 {
 
     fn wake(&mut self, worker: Worker) {
         self.workers.wake(worker);
+    }
+
+    fn hurry_cleaner(&mut self, hurried: bool) {
+        self.workers.hurry_cleaner(hurried);
     }
 
     fn signal(&mut self, client: ClientIndex) {

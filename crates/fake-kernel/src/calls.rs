@@ -58,7 +58,7 @@ impl Kernel for FakeKernel {
             return self.refuse("retype", code::NOT_ENOUGH_MEMORY, reason);
         }
         if children.is_empty() {
-            self.memory.zero(address, whole_bits);
+            self.reset(address, watermark);
         }
         self.set_watermark(untyped, end);
         for (index, slot) in slots.into_iter().enumerate() {
@@ -72,6 +72,43 @@ impl Kernel for FakeKernel {
 
     fn size_bits(&self, object: Object) -> u32 {
         size_bits(object)
+    }
+
+    fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused> {
+        self.failures.step("copy")?;
+        if self.capability(to).is_some() {
+            return self.refuse("copy", code::DELETE_FIRST, format!("{to:?} is occupied"));
+        }
+        let Some(Capability {
+            address,
+            original: None,
+            kind: Kind::Frame {
+                size_bits, usage, ..
+            },
+            ..
+        }) = self.capability(frame).cloned()
+        else {
+            let reason = format!("{frame:?} is no frame");
+            return self.refuse("copy", code::INVALID_CAPABILITY, reason);
+        };
+        assert_eq!(
+            usage,
+            FrameUse::Unmapped,
+            "{frame:?} is shared while one has it alone"
+        );
+        let kind = Kind::Frame {
+            size_bits,
+            usage: FrameUse::Unmapped,
+            copies: 0,
+        };
+        let copy = Capability {
+            parent: None,
+            original: Some(frame),
+            address,
+            kind,
+        };
+        self.capabilities.insert(to, copy);
+        Ok(())
     }
 
     fn delete(&mut self, slot: Slot) -> Result<(), Refused> {
@@ -114,7 +151,12 @@ impl Kernel for FakeKernel {
         self.failures.step("map_page")?;
         let Some(Capability {
             address: place,
-            kind: Kind::Frame { size_bits, usage },
+            kind:
+                Kind::Frame {
+                    size_bits,
+                    usage,
+                    copies,
+                },
             ..
         }) = self.capability(frame).cloned()
         else {
@@ -159,10 +201,14 @@ impl Kernel for FakeKernel {
                 );
                 space.insert_large(address, large);
             }
-            Slot::Page(page) => space.insert_page(address, page),
+            Slot::Page(_) | Slot::Copy(_) => space.insert_page(address, frame),
             _ => unreachable!("frames lie in slots of frames"),
         }
-        let reader = Writer::Space(space.identity);
+        assert_eq!(copies, 0, "{frame:?} is shared and mapped for one client");
+        let reader = match frame {
+            Slot::Copy(_) => Writer::Shared,
+            _ => Writer::Space(space.identity),
+        };
         self.memory.hand_over(place, size_bits, reader);
         self.set_usage(
             frame,
@@ -265,7 +311,8 @@ impl Kernel for FakeKernel {
     fn scrub(&mut self, frame: Page) -> Result<(), Refused> {
         self.failures.step("scrub")?;
         let address = self.unmapped_frame("scrub", frame);
-        self.memory.zero(address, 12);
+        self.memory.zero(address, 1 << 12);
+        self.zeroed_max = self.zeroed_max.max(1 << 12);
         Ok(())
     }
 
@@ -373,6 +420,10 @@ impl Kernel for FakeKernel {
 
     fn wake(&mut self, worker: Worker) {
         self.woken.insert(worker);
+    }
+
+    fn hurry_cleaner(&mut self, hurried: bool) {
+        self.hurried = hurried;
     }
 
     fn signal(&mut self, client: ClientIndex) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Address spaces: four levels of tables and what is mapped through them.
 
-use kmalloc_server::kernel::Table;
+use kmalloc_server::kernel::{Slot, Table};
 use kmalloc_server::physical::{Large, Page};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +16,7 @@ pub struct Space {
     pub(crate) identity: u64,
     /// Tables by the address that they begin at.
     tables: BTreeMap<(Table, usize), Page>,
-    pages: BTreeMap<usize, Page>,
+    pages: BTreeMap<usize, Slot>,
     larges: BTreeMap<usize, Large>,
 }
 
@@ -47,9 +47,9 @@ impl Space {
         }
     }
 
-    /// Frames of 4 KiB: address and frame.
-    pub fn pages(&self) -> impl Iterator<Item = (usize, Page)> {
-        self.pages.iter().map(|(address, page)| (*address, *page))
+    /// Frames of 4 KiB: address, and the capability that each is mapped by.
+    pub fn pages(&self) -> impl Iterator<Item = (usize, Slot)> {
+        self.pages.iter().map(|(address, slot)| (*address, *slot))
     }
 
     /// Frames of 2 MiB: address and frame.
@@ -108,7 +108,7 @@ impl Space {
             .retain(|(below, start), _| *below > level || !range.contains(start));
     }
 
-    pub(crate) fn page_at(&self, address: usize) -> Option<Page> {
+    pub(crate) fn page_at(&self, address: usize) -> Option<Slot> {
         self.pages.get(&(address >> 12 << 12)).copied()
     }
 
@@ -116,8 +116,8 @@ impl Space {
         self.larges.get(&(address >> 21 << 21)).copied()
     }
 
-    pub(crate) fn insert_page(&mut self, address: usize, page: Page) {
-        self.pages.insert(address, page);
+    pub(crate) fn insert_page(&mut self, address: usize, frame: Slot) {
+        self.pages.insert(address, frame);
     }
 
     pub(crate) fn insert_large(&mut self, address: usize, large: Large) {

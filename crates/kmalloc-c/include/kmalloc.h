@@ -36,6 +36,7 @@ enum kmalloc_error {
     KMALLOC_WRONG_KIND = 15,
     KMALLOC_NOT_PERMITTED = 16,
     KMALLOC_REFUSED = 17,
+    KMALLOC_STALE = 18,
 };
 
 /* A block of at least `size` bytes, aligned to 16 bytes, and to its size if that is a power of two. NULL on failure. */
@@ -60,7 +61,24 @@ void *kmalloc_dma_with_address(size_t size, uint64_t *dma_addr);
 /* Frees memory for a device; NULL is none. */
 void kfree_dma(void *block);
 
-/* The reason of the last failure, an `enum kmalloc_error`. */
+/* The handle of the program that has this name in the manifest; 0 if nobody alive has it. */
+uint64_t kmalloc_find(const char *name);
+
+/* Dataspaces: whole pages, zero, that several programs can map. A token names one; it is no secret. Each program has it at
+   another address, so what lies in it and points into it must be an offset from its beginning, not a pointer. */
+
+/* A dataspace of at least `size` bytes, mapped nowhere yet; its token, or 0. */
+uint64_t kmalloc_dataspace_make(size_t size);
+/* Lets the program with this handle attach it, to write if `writable` is not 0. 0, or an `enum kmalloc_error`. */
+int kmalloc_dataspace_share(uint64_t token, uint64_t handle, int writable);
+/* Maps a dataspace that this program made or was let to attach. Its bytes go to `size`, unless that is NULL. */
+void *kmalloc_dataspace_attach(uint64_t token, int writable, size_t *size);
+/* Unmaps it; NULL is none. 0, or an `enum kmalloc_error`. */
+int kmalloc_dataspace_detach(void *address);
+/* The maker lets go; with the last program that detaches it the memory goes back. 0, or an `enum kmalloc_error`. */
+int kmalloc_dataspace_close(uint64_t token);
+
+/* The reason of this thread's last failure, an `enum kmalloc_error`. */
 int kmalloc_last_error(void);
 /* What it means. */
 const char *kmalloc_error_text(int error);

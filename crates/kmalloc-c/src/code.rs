@@ -2,11 +2,10 @@
 //! Errors as C sees them: numbers (`enum kmalloc_error` in `kmalloc.h`) and texts.
 
 use core::ffi::{CStr, c_int};
-use core::sync::atomic::{AtomicI32, Ordering};
 use kmalloc::Error;
 
 /// The text of each error, by its number.
-const TEXTS: [&CStr; 18] = [
+const TEXTS: [&CStr; 19] = [
     c"no error",
     c"the message is not a request",
     c"the server speaks another version of the protocol",
@@ -23,12 +22,10 @@ const TEXTS: [&CStr; 18] = [
     c"the block was freed before",
     c"the block is another client's",
     c"the memory is of another kind",
-    c"the manifest does not allow it",
+    c"the client may not do that",
     c"the kernel refused",
+    c"the handle or token names nothing that is there any more",
 ];
-
-/// What `kmalloc_last_error` returns. One for all threads: a thread that wants to know asks before another one fails.
-static LAST: AtomicI32 = AtomicI32::new(0);
 
 /// The number of an error.
 pub const fn code(error: Error) -> c_int {
@@ -39,13 +36,4 @@ pub const fn code(error: Error) -> c_int {
 pub fn text(code: c_int) -> &'static CStr {
     let text = usize::try_from(code).ok().and_then(|code| TEXTS.get(code));
     text.copied().unwrap_or(c"unknown error")
-}
-
-/// The number of the last failure; 0 if there was none.
-pub fn last_error() -> c_int {
-    LAST.load(Ordering::Relaxed)
-}
-
-pub(crate) fn set_last_error(error: Error) {
-    LAST.store(code(error), Ordering::Relaxed);
 }

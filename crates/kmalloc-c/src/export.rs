@@ -121,9 +121,65 @@ macro_rules! export {
         }
 
         /// See `kmalloc.h`.
+        ///
+        /// # Safety
+        ///
+        /// What the header says.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn kmalloc_find(name: *const $crate::core::ffi::c_char) -> u64 {
+            // SAFETY: C callers promise what the header says.
+            unsafe { $crate::CHeap::new(&$heap).find(name) }
+        }
+
+        /// See `kmalloc.h`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn kmalloc_dataspace_make(size: usize) -> u64 {
+            $crate::CHeap::new(&$heap).dataspace_make(size)
+        }
+
+        /// See `kmalloc.h`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn kmalloc_dataspace_share(
+            token: u64,
+            handle: u64,
+            writable: $crate::core::ffi::c_int,
+        ) -> $crate::core::ffi::c_int {
+            $crate::CHeap::new(&$heap).dataspace_share(token, handle, writable)
+        }
+
+        /// See `kmalloc.h`.
+        ///
+        /// # Safety
+        ///
+        /// What the header says.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn kmalloc_dataspace_attach(
+            token: u64,
+            writable: $crate::core::ffi::c_int,
+            size: *mut usize,
+        ) -> *mut $crate::core::ffi::c_void {
+            // SAFETY: C callers promise what the header says.
+            unsafe { $crate::CHeap::new(&$heap).dataspace_attach(token, writable, size) }
+        }
+
+        /// See `kmalloc.h`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn kmalloc_dataspace_detach(
+            address: *mut $crate::core::ffi::c_void,
+        ) -> $crate::core::ffi::c_int {
+            $crate::CHeap::new(&$heap).dataspace_detach(address)
+        }
+
+        /// See `kmalloc.h`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn kmalloc_dataspace_close(token: u64) -> $crate::core::ffi::c_int {
+            $crate::CHeap::new(&$heap).dataspace_close(token)
+        }
+
+        /// See `kmalloc.h`.
         #[unsafe(no_mangle)]
         pub extern "C" fn kmalloc_last_error() -> $crate::core::ffi::c_int {
-            $crate::last_error()
+            $crate::CHeap::new(&$heap).last_error()
         }
 
         /// See `kmalloc.h`.

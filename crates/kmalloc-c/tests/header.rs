@@ -32,6 +32,8 @@ c_types! {
     *mut c_void => "void *",
     *const c_void => "const void *",
     *mut u64 => "uint64_t *",
+    *mut usize => "size_t *",
+    u64 => "uint64_t",
     *const c_char => "const char *",
 }
 
@@ -62,6 +64,12 @@ functions! {
     fn kmalloc_dma(usize) -> *mut c_void;
     fn kmalloc_dma_with_address(usize, *mut u64) -> *mut c_void;
     fn kfree_dma(*mut c_void) -> ();
+    fn kmalloc_find(*const c_char) -> u64;
+    fn kmalloc_dataspace_make(usize) -> u64;
+    fn kmalloc_dataspace_share(u64, u64, c_int) -> c_int;
+    fn kmalloc_dataspace_attach(u64, c_int, *mut usize) -> *mut c_void;
+    fn kmalloc_dataspace_detach(*mut c_void) -> c_int;
+    fn kmalloc_dataspace_close(u64) -> c_int;
     fn kmalloc_last_error() -> c_int;
     fn kmalloc_error_text(c_int) -> *const c_char;
 }
@@ -174,6 +182,7 @@ fn the_header_numbers_errors_and_flags_as_rust_does() {
         ("WRONG_KIND", Error::WrongKind { address: 0 }),
         ("NOT_PERMITTED", Error::NotPermitted),
         ("REFUSED", Error::Refused { code: 0 }),
+        ("STALE", Error::Stale { handle: 0 }),
     ];
     let numbered = HEADER
         .lines()

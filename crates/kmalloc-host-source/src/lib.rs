@@ -5,6 +5,8 @@
 //! memory back and makes it fault again, so that a use after release does not go unseen. Nothing here allocates: the heap
 //! that is fed may be the program's own.
 
+mod share;
+
 use kmalloc::{DmaBlock, DmaSource, Error, Region, SEGMENT_SIZE, Source};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -333,6 +335,11 @@ unsafe impl Source for HostSource {
         }
         let large = self.large.load(Ordering::Relaxed).addr();
         (address.wrapping_sub(large) < LARGE_SIZE).then_some(Region::Large)
+    }
+
+    #[inline(always)]
+    fn is_resident(&self, address: usize) -> bool {
+        address.wrapping_sub(self.resident.load(Ordering::Relaxed).addr()) < RESIDENT_SIZE
     }
 }
 

@@ -122,11 +122,24 @@ pub enum Error {
         #[serde(with = "le")]
         code: u32,
     },
-    /// The handle or token is of something that has ended, or never was.
+    /// A handle, token or name of what is not there, or not any more.
     Stale {
-        /// The handle or token.
+        /// The handle or token; 0 for a name.
         #[serde(with = "after6")]
         handle: u64,
+    },
+    /// There is enough free memory, but too much of it has to be cleaned first; that is under way. The client library waits
+    /// and asks again.
+    BeingCleaned {
+        /// Bytes that could be had now.
+        #[serde(with = "after6")]
+        usable: u64,
+        /// Bytes that are free.
+        #[serde(with = "le")]
+        free: u64,
+        /// Bytes asked for.
+        #[serde(with = "le")]
+        requested: u64,
     },
 }
 
@@ -172,6 +185,7 @@ impl Error {
             Error::NotPermitted => 16,
             Error::Refused { .. } => 17,
             Error::Stale { .. } => 18,
+            Error::BeingCleaned { .. } => 19,
         }
     }
 }
@@ -227,11 +241,20 @@ impl fmt::Display for Error {
                 f,
                 "{address:#x} is memory of another kind than this call is for"
             ),
-            Error::NotPermitted => write!(f, "the manifest does not allow that"),
+            Error::NotPermitted => write!(f, "the client may not do that"),
             Error::Refused { code } => write!(f, "the kernel refused with error {code}"),
+            Error::Stale { handle: 0 } => write!(f, "nobody alive has that name"),
             Error::Stale { handle } => {
-                write!(f, "{handle:#x} is the handle of something that has ended")
+                write!(f, "{handle:#x} names nothing that is there, or is any more")
             }
+            Error::BeingCleaned {
+                usable,
+                free,
+                requested,
+            } => write!(
+                f,
+                "{requested} bytes wanted, {free} free, but only {usable} of them cleaned so far"
+            ),
         }
     }
 }

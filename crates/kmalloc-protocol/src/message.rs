@@ -16,7 +16,7 @@ pub const WORDS_MAX: usize = 120;
 /// Bytes of the longest message.
 pub const BYTES_MAX: usize = WORDS_MAX * 8;
 /// How many requests there are; their numbers are below this.
-pub const REQUEST_COUNT: u8 = 26;
+pub const REQUEST_COUNT: u8 = 32;
 /// Bytes of text in one `Print` request: the opcode and the length take three.
 pub const TEXT_BYTES_MAX: usize = BYTES_MAX - 3;
 /// Bytes of text in one `Start` request: the opcode, padding, the size and the length take eighteen.
@@ -118,7 +118,7 @@ fn decode_by_postcard(bytes: &[u8]) -> Result<Request<'_>, BadMessage> {
         Ok(decoded) => decoded,
         Err(error) => return Err(reason(error)),
     };
-    if let Request::Print { text } = request {
+    if let Request::Print { text } | Request::Find { name: text } = request {
         check_text(bytes, rest, 1, text)?;
     }
     if let Request::Start { text, .. } = request {

@@ -76,6 +76,15 @@ pub enum Reply {
         #[serde(with = "le")]
         events: u32,
     },
+    /// A dataspace.
+    Dataspace {
+        /// Its token, which no other dataspace ever has.
+        #[serde(with = "after6")]
+        token: u64,
+        /// Bytes, whole pages.
+        #[serde(with = "le")]
+        size: u64,
+    },
 }
 
 /// The end of a client, as its parent sees it.

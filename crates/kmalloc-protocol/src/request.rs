@@ -226,4 +226,48 @@ pub enum Request<'a> {
         #[serde(with = "le")]
         timeout_us: u64,
     },
+    /// The client that has this name in the manifest. Reply: [`Client`](crate::Reply::Client).
+    Find {
+        /// Its name.
+        name: &'a str,
+    },
+    /// Whole pages that several clients can have mapped, zero. Nobody has them mapped yet. Reply:
+    /// [`Dataspace`](crate::Reply::Dataspace).
+    MakeDataspace {
+        /// Bytes wanted; rounded up to whole pages.
+        #[serde(with = "after7")]
+        size: u64,
+    },
+    /// Lets another client attach a dataspace that this one made. Reply: [`Done`](crate::Reply::Done).
+    ShareDataspace {
+        /// 1 if the other client may write to it, 0 if it may only read.
+        writable: u8,
+        /// The dataspace's token.
+        #[serde(with = "after6")]
+        token: u64,
+        /// The other client's handle.
+        #[serde(with = "le")]
+        handle: u64,
+    },
+    /// Maps a dataspace, which the client made or was let to attach. Reply: [`Region`](crate::Reply::Region).
+    Attach {
+        /// 1 to read and write, 0 only to read.
+        writable: u8,
+        /// The dataspace's token.
+        #[serde(with = "after6")]
+        token: u64,
+    },
+    /// Unmaps a dataspace. Reply: [`Done`](crate::Reply::Done).
+    Detach {
+        /// Where it was attached.
+        #[serde(with = "after7")]
+        address: u64,
+    },
+    /// Lets go of a dataspace that the client made: nobody attaches it any more, and with the last one that detaches it
+    /// its memory goes back. Reply: [`Done`](crate::Reply::Done).
+    CloseDataspace {
+        /// The dataspace's token.
+        #[serde(with = "after7")]
+        token: u64,
+    },
 }

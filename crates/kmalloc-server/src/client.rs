@@ -106,6 +106,8 @@ pub enum Life {
     Alive,
     /// It has ended; what it had is being taken back, slice by slice.
     Ending,
+    /// It has nothing any more but dataspaces that others have attached.
+    Lingering,
     /// It has nothing any more; its parent has not asked for its end yet.
     Dead,
 }
@@ -198,6 +200,8 @@ pub struct Counters {
     pub region_pages: u64,
     /// Pages of DMA memory.
     pub dma_pages: u64,
+    /// Pages of the dataspaces that it has made and holds.
+    pub dataspace_pages: u64,
 }
 
 /// A place in the registry.
@@ -235,6 +239,12 @@ pub struct Client {
     pub directories: [u16; DIRECTORIES_MAX],
     /// How many page directories it has.
     pub directory_count: u8,
+    /// First of the copies by which it has dataspaces mapped.
+    pub copies: u32,
+    /// First of the dataspaces that it holds, or, when it has ended, that it is to free.
+    pub dataspaces: u32,
+    /// Dataspaces that it has made and that are still there.
+    pub dataspace_count: u16,
     /// How many threads run.
     pub threads: u8,
     /// Objects made for threads behind the first. Those of one that could not be started wait for the next.
@@ -280,6 +290,9 @@ pub struct Family {
     pub given_pages: usize,
 }
 
+// From an index to the place is one instruction, a multiplication. By a power of two it would be two: copied and shifted.
+const _: () = assert!(!size_of::<Client>().is_power_of_two());
+
 impl Client {
     /// A vacant place.
     pub const VACANT: Client = Client {
@@ -299,6 +312,9 @@ impl Client {
         vspace: NONE,
         directories: [0; DIRECTORIES_MAX],
         directory_count: 0,
+        copies: NONE,
+        dataspaces: NONE,
+        dataspace_count: 0,
         threads: 0,
         thread_objects: 0,
         priority: 0,
@@ -312,6 +328,7 @@ impl Client {
             block_bytes_peak: 0,
             region_pages: 0,
             dma_pages: 0,
+            dataspace_pages: 0,
         },
         serial: 0,
         family: Family {

@@ -38,6 +38,13 @@ pub enum Outcome<'m> {
         /// What.
         text: &'m str,
     },
+    /// Look for the client with this name, then respond with what [`Server::found`] gives.
+    Find {
+        /// Who asks.
+        client: ClientIndex,
+        /// The name.
+        name: &'m str,
+    },
     /// The client is gone; nobody waits for a response.
     Ended {
         /// Who.
@@ -241,6 +248,16 @@ impl<K: Kernel> Server<K> {
             } => self.start_thread(client, entry, stack, argument),
             Request::SetAlarm { delay_us } => self.set_alarm(client, delay_us),
             Request::Release { address } => self.release(client, address),
+            Request::MakeDataspace { size } => self.make_dataspace(client, size),
+            Request::ShareDataspace {
+                writable,
+                token,
+                handle,
+            } => self.share_dataspace(client, token, handle, writable),
+            Request::Attach { writable, token } => self.attach(client, token, writable),
+            Request::Detach { address } => self.detach(client, address),
+            Request::CloseDataspace { token } => self.close_dataspace(client, token),
+            Request::Find { name } => return Outcome::Find { client, name },
             Request::Print { text } => return Outcome::Print { client, text },
             Request::Exit { status } => return self.end(client, End::Exit { status }),
             Request::Start { memory, text } => {
@@ -282,6 +299,20 @@ impl<K: Kernel> Server<K> {
             account.counters.failures += 1;
         }
         Outcome::Respond(Err(error))
+    }
+
+    /// The response to `client`, which looked for a name; `found` is who has it.
+    pub fn found(&mut self, client: ClientIndex, found: Option<ClientIndex>) -> Response {
+        match found.filter(|found| self.may_share(*found)) {
+            Some(found) => Ok(Reply::Client {
+                handle: self.handle_of(found),
+            }),
+            None => {
+                let error = Error::Stale { handle: 0 };
+                self.fail(client, error);
+                Err(error)
+            }
+        }
     }
 
     /// A message on the fault endpoint: the kernel's, or forged by a client that holds the capability. Either way it

@@ -6,7 +6,7 @@ use kmalloc_bucket::ledger::Entry;
 use kmalloc_protocol::Cache;
 
 /// Where a capability of the server's lies. Every object has a slot of its own by construction, so that no slot is
-/// allocated, and none can leak.
+/// allocated, and none can leak; only copies of capabilities take slots from a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
     /// The untyped of a large page.
@@ -19,6 +19,10 @@ pub enum Slot {
     Page(Page),
     /// An object of a client that is smaller than a page.
     Client(ClientIndex, ClientObject),
+    /// What [`Worker::Cleaner`] makes of an untyped to have it zeroed; empty but for that moment.
+    Scratch,
+    /// A copy of a frame's capability, by which one of several clients has the frame mapped; from a pool.
+    Copy(u32),
 }
 
 /// The place of a client in the server's registry.
@@ -91,11 +95,13 @@ impl ClientObject {
 pub enum Worker {
     /// Has the server do, slice by slice, what no request waits for: [`Server::work`](crate::Server::work).
     Reclaimer,
+    /// Cleans memory while nobody else has anything to do: [`Server::next_cleaning`](crate::Server::next_cleaning).
+    Cleaner,
 }
 
 impl Worker {
     /// All of them.
-    pub const ALL: [Worker; 1] = [Worker::Reclaimer];
+    pub const ALL: [Worker; 2] = [Worker::Reclaimer, Worker::Cleaner];
 
     /// Its place in [`Worker::ALL`].
     pub const fn index(self) -> usize {
@@ -160,9 +166,9 @@ pub struct Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Microseconds that it may run in each period.
-    pub budget_us: u32,
+    pub budget_us: u64,
     /// Microseconds of a period.
-    pub period_us: u32,
+    pub period_us: u64,
 }
 
 /// How a client's thread starts.
@@ -206,7 +212,10 @@ pub trait Kernel {
     ) -> Result<(), Refused>;
     /// Bytes of an object, as a power of two.
     fn size_bits(&self, object: Object) -> u32;
-    /// Empties a slot.
+    /// Puts a copy of the capability of a frame, which is mapped nowhere by it, into an empty slot.
+    fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused>;
+    /// Empties a slot. What was mapped by its capability has been unmapped: of a frame that has other capabilities, not
+    /// every kernel does that by itself.
     fn delete(&mut self, slot: Slot) -> Result<(), Refused>;
     /// Deletes everything that was made of an untyped.
     fn revoke(&mut self, slot: Slot) -> Result<(), Refused>;
@@ -260,6 +269,8 @@ pub trait Kernel {
 
     /// Tells a worker that there is work for it. One that knows is not told again.
     fn wake(&mut self, worker: Worker);
+    /// Gives the cleaner as much of the processor as a client has, or only what nobody else wants.
+    fn hurry_cleaner(&mut self, hurried: bool);
     /// Signals a client's notification.
     fn signal(&mut self, client: ClientIndex);
 

@@ -14,8 +14,12 @@ extern crate alloc;
 extern crate std;
 
 mod alarm;
+mod attach;
 pub mod bits;
+mod cleaning;
 pub mod client;
+mod copies;
+pub mod dataspace;
 mod dispatch;
 mod dma;
 pub mod kernel;
@@ -30,6 +34,7 @@ mod resize;
 mod run;
 pub mod segments;
 mod served;
+mod share;
 pub mod spawn;
 mod tables;
 mod threads;
@@ -38,6 +43,9 @@ use crate::physical::{PAGE_BITS, Physical};
 use alloc::vec;
 use alloc::vec::Vec;
 use client::{CLIENTS_MAX, Client};
+use copies::Copies;
+pub use copies::copy_count;
+use dataspace::{DATASPACES_MAX, Dataspace, Dataspaces};
 pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
@@ -53,9 +61,13 @@ pub struct Server<K> {
     physical: Physical,
     segments: Segments,
     clients: Vec<Client>,
+    dataspaces: Dataspaces,
+    copies: Copies,
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
+    /// Whether the cleaner has been told to hurry.
+    hurried: bool,
     /// Clients that were ever begun.
     births: u64,
     /// Clients that are to be built, or taken back.
@@ -108,12 +120,15 @@ pub const fn segment_count(pages: usize) -> usize {
 /// Bytes of all tables of a server for `page_capacity` pages, a little more than needed.
 pub const fn table_bytes(page_capacity: usize) -> usize {
     let chunks = page_capacity / 16 + 1;
-    let bit_sets = (3 * page_capacity + 2 * chunks) / 8;
-    let pages = page_capacity * size_of::<PageInfo>() + chunks * 3;
+    let larges = page_capacity / 512 + 1;
+    let bit_sets = (3 * page_capacity + 3 * chunks + 3 * larges) / 8;
+    let pages = page_capacity * size_of::<PageInfo>() + chunks * 2 + larges * 3;
     let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 16);
     let clients = CLIENTS_MAX * size_of::<Client>();
+    let dataspaces = DATASPACES_MAX * size_of::<Dataspace>();
+    let copies = copy_count(page_capacity) * size_of::<copies::FrameCopy>();
     // Summary levels of the sets, alignment, and what the caller keeps a client.
-    bit_sets + bit_sets / 32 + pages + segments + clients + (256 << 10)
+    bit_sets + bit_sets / 32 + pages + segments + clients + dataspaces + copies + (256 << 10)
 }
 
 impl<K: Kernel> Server<K> {
@@ -126,10 +141,13 @@ impl<K: Kernel> Server<K> {
             kernel,
             segments: Segments::new(segment_count(total_pages)),
             clients: vec![Client::VACANT; CLIENTS_MAX],
+            dataspaces: Dataspaces::new(),
+            copies: Copies::new(copy_count(capacity)),
             pages: vec![PageInfo::FREE; capacity],
             physical,
             mcs,
             total_pages,
+            hurried: false,
             births: 0,
             queue: lives::Queue::default(),
             board: notices::Board::new(total_pages / PRESSURE_SHARE),

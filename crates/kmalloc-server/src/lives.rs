@@ -6,6 +6,7 @@ use crate::client::{Client, End, Family, Life, NO_BADGE, Obituary, handle, place
 use crate::dispatch::Outcome;
 use crate::kernel::{ClientIndex, Kernel, Worker};
 use crate::memory::bytes;
+use kmalloc_bucket::ledger::NONE;
 use kmalloc_protocol::{Cause, Ended, Error, Events, Reply, Response};
 
 /// Things that one slice of work takes back: pages, segments, chunks of kernel objects.
@@ -27,7 +28,7 @@ pub enum Work {
         /// How, and what it left.
         obituary: Obituary,
     },
-    /// Everything that this client had is back.
+    /// Everything that this client had is back, but for dataspaces that others have attached.
     Gone(ClientIndex),
 }
 
@@ -71,7 +72,10 @@ impl<K: Kernel> Server<K> {
             calls: counters.calls,
             peak_bytes: bytes(account.committed_peak),
             held_bytes: counters.block_bytes
-                + bytes((counters.region_pages + counters.dma_pages) as usize),
+                + bytes(
+                    (counters.region_pages + counters.dma_pages + counters.dataspace_pages)
+                        as usize,
+                ),
         };
         account.life = Life::Ending;
         account.badge = NO_BADGE;
@@ -105,6 +109,11 @@ impl<K: Kernel> Server<K> {
                 Work::Build(client)
             }
             Some(Life::Ending) => self.reclaim(client),
+            // The last one to have something of its attached has let go. All else was told before.
+            Some(Life::Lingering) => {
+                self.bury(client);
+                Work::Done
+            }
             _ => Work::Done,
         }
     }
@@ -117,7 +126,9 @@ impl<K: Kernel> Server<K> {
         }
         match self.take_back_slice(client, SLICE_THINGS) {
             Ok(true) => {
-                self.bury(client);
+                if !self.lingers(client) {
+                    self.bury(client);
+                }
                 Work::Gone(client)
             }
             Ok(false) => {
@@ -129,6 +140,20 @@ impl<K: Kernel> Server<K> {
                 Work::Done
             }
         }
+    }
+
+    /// Whether others still have something of a dead client's attached. Then its place stays, and the queue goes on
+    /// without it until they let go.
+    fn lingers(&mut self, client: ClientIndex) -> bool {
+        let Some(account) = self.clients.get_mut(client.index()) else {
+            return false;
+        };
+        if account.dataspace_count > 0 {
+            account.life = Life::Lingering;
+            // The address space went with its chunk.
+            account.vspace = NONE;
+        }
+        account.dataspace_count > 0
     }
 
     /// The kernel refused to take something back. It stays charged to the dead client for good, and the books say so;
@@ -270,6 +295,11 @@ impl<K: Kernel> Server<K> {
             },
             Some(Life::Dead) => {
                 let _ = self.vacate(child);
+                Work::Done
+            }
+            // It can take long, and nobody is left to be told.
+            Some(Life::Lingering) => {
+                self.give_up(child);
                 Work::Done
             }
             _ => Work::Done,

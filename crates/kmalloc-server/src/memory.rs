@@ -26,6 +26,8 @@ pub(crate) enum Role {
     Ledger,
     /// The first page of a chunk of kernel objects.
     Objects,
+    /// A frame of a dataspace; `next` is the next one of it, `place` the dataspace.
+    Shared,
 }
 
 /// What the server knows of a physical page.
@@ -77,6 +79,7 @@ impl<K: Kernel> Server<K> {
             Step::GatherChunk(chunk) => {
                 self.kernel.revoke(Slot::Chunk(chunk))?;
                 self.physical.chunk_was_gathered(chunk);
+                self.wake_cleaner();
             }
             Step::Scrub(page) => {
                 self.kernel.scrub(page)?;
@@ -157,6 +160,12 @@ impl<K: Kernel> Server<K> {
         Ok(pages)
     }
 
+    /// A zeroed frame, taken.
+    pub(crate) fn supply_page(&mut self) -> Result<Page, Error> {
+        let pages = self.supply_pages(1)?;
+        Ok(Page(pages.start as u32))
+    }
+
     fn supply_pages(&mut self, max: usize) -> Result<Range<usize>, Error> {
         if max >= CHUNK_PAGES
             && let Some(chunk) = self.physical.fresh_chunk()
@@ -173,12 +182,7 @@ impl<K: Kernel> Server<K> {
             }
             match self.physical.next_page() {
                 Some(step) => self.carry_out(step)?,
-                None => {
-                    return Err(Error::OutOfMemory {
-                        free: 0,
-                        requested: bytes(1),
-                    });
-                }
+                None => return Err(self.out_of_memory(1)),
             }
         }
     }
@@ -190,6 +194,7 @@ impl<K: Kernel> Server<K> {
             self.physical.give_clean_page(page);
         } else {
             self.physical.give_page(page);
+            self.wake_cleaner();
         }
     }
 
@@ -347,6 +352,7 @@ impl<K: Kernel> Server<K> {
         let pages = large.pages();
         self.delist(Page(pages.start as u32), pages.len());
         self.physical.give_large(large);
+        self.wake_cleaner();
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ impl<K: Kernel> Server<K> {
         self.vacate(client)
     }
 
-    /// Takes up to `budget` things from a client that has ended; true when nothing is left.
+    /// Takes up to `budget` things from a client that has ended; true when nothing is left but what others have attached.
     pub(crate) fn take_back_slice(
         &mut self,
         client: ClientIndex,
@@ -27,6 +27,16 @@ impl<K: Kernel> Server<K> {
     ) -> Result<bool, Error> {
         for _ in 0..budget {
             let account = self.client_mut(client)?;
+            if account.copies != NONE {
+                let copy = account.copies;
+                self.take_back_copy(client, copy)?;
+                continue;
+            }
+            if account.dataspaces != NONE {
+                let dataspace = account.dataspaces;
+                self.take_back_dataspace(client, dataspace);
+                continue;
+            }
             // Segments last of what is in the address space: while anything is mapped there, nobody else gets them.
             if account.pages != NONE {
                 let page = Page(account.pages);
@@ -90,6 +100,7 @@ impl<K: Kernel> Server<K> {
         self.client_mut(client)?.chunks = next;
         self.refund(client, CHUNK_PAGES);
         self.physical.give_chunk(chunk);
+        self.wake_cleaner();
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::Server;
 use crate::kernel::{ClientIndex, Kernel, Mapping, Slot};
-use crate::memory::{Role, bytes};
+use crate::memory::Role;
 use crate::physical::{Large, Page};
 use crate::segments::{SEGMENT_PAGES, address_of, page_number};
 use core::ops::Range;
@@ -79,13 +79,11 @@ impl<K: Kernel> Server<K> {
         Ok(number)
     }
 
-    /// Whether `pages` pages more are within the client's quota and free.
+    /// Whether `pages` pages more are within the client's quota and can be had.
     pub(crate) fn check_supply(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
         self.check_quota(client, pages)?;
-        if pages > self.physical.free_pages() {
-            let free = bytes(self.physical.free_pages());
-            let requested = bytes(pages);
-            return Err(Error::OutOfMemory { free, requested });
+        if pages > self.physical.usable_pages() {
+            return Err(self.out_of_memory(pages));
         }
         Ok(())
     }
@@ -157,18 +155,16 @@ impl<K: Kernel> Server<K> {
         let (segment, page) = (at / SEGMENT_PAGES as u32, at as usize % SEGMENT_PAGES);
         let here = (plan.pages - mapped).min(SEGMENT_PAGES - page);
         let table = self.segments.get(segment).map_or(NONE, |open| open.table);
-        if table == NONE {
-            if page == 0
-                && plan.large
-                && plan.frames.is_none()
-                && here == SEGMENT_PAGES
-                && self.map_large(client, plan.window, segment)?
-            {
-                return Ok(SEGMENT_PAGES);
-            }
-            self.give_table(client, plan.window, segment)?;
+        if table == NONE
+            && page == 0
+            && plan.large
+            && plan.frames.is_none()
+            && here == SEGMENT_PAGES
+            && self.map_large(client, plan.window, segment)?
+        {
+            return Ok(SEGMENT_PAGES);
         }
-        self.extend_ledger(client, segment, page + here)?;
+        self.prepare_pages(client, plan.window, at, here)?;
         let place = (address_of(plan.window, at) >> 12) as u32;
         let frames = match &plan.frames {
             None => self.take_pages(client, Role::Mapped, place, here)?,
@@ -225,6 +221,21 @@ impl<K: Kernel> Server<K> {
         }
         self.unmap_pages(at, mapped)?;
         Err(refused.into())
+    }
+
+    /// Sees to it that pages of an open segment have a page table over them and entries in the ledger.
+    pub(crate) fn prepare_pages(
+        &mut self,
+        client: ClientIndex,
+        window: Window,
+        at: u32,
+        count: usize,
+    ) -> Result<(), Error> {
+        let (segment, page) = (at / SEGMENT_PAGES as u32, at as usize % SEGMENT_PAGES);
+        if self.segments.get(segment).map_or(NONE, |open| open.table) == NONE {
+            self.give_table(client, window, segment)?;
+        }
+        self.extend_ledger(client, segment, page + count)
     }
 
     /// Fills a segment with a frame of 2 MiB; false where none is free.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What a program does besides memory: it prints, and it ends.
 
+use crate::ServerSource;
+use crate::source::ShareSource;
 use crate::transport;
 use core::fmt::{self, Write};
 use kmalloc_protocol::message::TEXT_BYTES_MAX;
@@ -103,6 +105,15 @@ pub fn set_alarm(delay_us: u64) -> Result<u64, Error> {
         Reply::Time { now_us } => Ok(now_us),
         _ => transport::not_understood(),
     }
+}
+
+/// The handle of the program that has this name in the manifest, for sharing memory with it.
+///
+/// # Errors
+///
+/// [`Error::Stale`] with handle 0 if nobody alive has the name.
+pub fn find(name: &str) -> Result<u64, Error> {
+    ServerSource::new().find(name)
 }
 
 /// Ends the program. Everything it has goes back to the server.

@@ -81,6 +81,12 @@ pub unsafe trait Source {
     /// Which region `address` lies in. A pure function of the address: it is asked about wild pointers too.
     fn region_of(&self, address: usize) -> Option<Region>;
 
+    /// Whether `address` lies in the resident region. A source has a method of its own where that is quicker.
+    #[inline(always)]
+    fn is_resident(&self, address: usize) -> bool {
+        self.region_of(address) == Some(Region::Resident)
+    }
+
     /// Frees a block that lies in neither region, if the source has such. By default it has none.
     ///
     /// # Safety
@@ -116,4 +122,34 @@ pub struct DmaBlock {
     pub address: NonNull<u8>,
     /// Where a device sees it.
     pub dma_addr: u64,
+}
+
+/// A source whose memory several programs can have mapped. Each call is what the protocol's request of that name does.
+pub trait ShareSource: Source {
+    /// The handle of the program with this name.
+    fn find(&self, name: &str) -> Result<u64, Error>;
+
+    /// A dataspace of `bytes`, rounded up to whole pages, zero; its token.
+    fn dataspace_make(&self, bytes: usize) -> Result<u64, Error>;
+
+    /// Lets the program with this handle attach a dataspace.
+    fn dataspace_share(&self, token: u64, handle: u64, access: Access) -> Result<(), Error>;
+
+    /// Maps a dataspace: where, and how many bytes.
+    fn dataspace_attach(&self, token: u64, access: Access) -> Result<(NonNull<u8>, usize), Error>;
+
+    /// Unmaps what is attached at `address`. Any other address is refused.
+    fn dataspace_detach(&self, address: NonNull<u8>) -> Result<(), Error>;
+
+    /// Lets go of a dataspace that this program made.
+    fn dataspace_close(&self, token: u64) -> Result<(), Error>;
+}
+
+/// What a program may do with a dataspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read.
+    ReadOnly,
+    /// Read and write.
+    ReadWrite,
 }

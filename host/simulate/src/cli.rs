@@ -115,6 +115,9 @@ pub struct TestArguments {
     /// Only the tests in QEMU.
     #[arg(long)]
     pub target: bool,
+    /// Also the systems in clients/systems/long, which take an hour or so.
+    #[arg(long, conflicts_with = "host")]
+    pub long: bool,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArguments,

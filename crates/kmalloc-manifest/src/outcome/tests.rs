@@ -54,6 +54,23 @@ fn expectation_text_round_trips() {
 }
 
 #[test]
+fn a_fault_is_expected_at_its_address_or_at_what_a_kernel_leaves_of_it() {
+    let expected: Expectation = "fault:vm:0x5000001008".parse().unwrap();
+    for (address, matches) in [
+        (0x50_0000_1008, true),
+        (0x1008, true),
+        (0x50_0000_1000, false),
+        (0x10_0000_1008, false),
+    ] {
+        let outcome = fault(FaultKind::VirtualMemory, address);
+        assert_eq!(expected.matches(&outcome), matches, "{address:#x}");
+    }
+    let expected: Expectation = "fault:vm:0x1008".parse().unwrap();
+    let outcome = fault(FaultKind::VirtualMemory, 0x50_0000_1008);
+    assert!(!expected.matches(&outcome));
+}
+
+#[test]
 fn rubbish_is_refused() {
     for text in [
         "",

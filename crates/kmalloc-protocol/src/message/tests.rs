@@ -77,6 +77,19 @@ fn requests() -> Vec<Request<'static>> {
             size: u64::MAX,
             timeout_us: u64::MAX
         },
+        Request::Find { name: "a" },
+        Request::MakeDataspace { size: u64::MAX },
+        Request::ShareDataspace {
+            writable: 255,
+            token: u64::MAX,
+            handle: u64::MAX
+        },
+        Request::Attach {
+            writable: 1,
+            token: u64::MAX
+        },
+        Request::Detach { address: u64::MAX },
+        Request::CloseDataspace { token: u64::MAX },
     ]
 }
 
@@ -120,6 +133,11 @@ fn errors() -> Vec<Error> {
         Error::NotPermitted,
         Error::Refused { code: u32::MAX },
         Error::Stale { handle: most },
+        Error::BeingCleaned {
+            usable: most,
+            free: most,
+            requested: most,
+        },
     ]
 }
 
@@ -155,6 +173,10 @@ fn every_reply_but_the_long_ones_and_every_error_fits_four_words() {
         },
         Reply::Client { handle: most },
         Reply::Events { events: u32::MAX },
+        Reply::Dataspace {
+            token: most,
+            size: most,
+        },
     ];
     let responses = replies
         .into_iter()
@@ -294,7 +316,7 @@ fn random_bytes_never_decode_to_something_else_than_their_own_encoding() {
                 0
             };
         }
-        bytes[0] %= 20;
+        bytes[0] %= REQUEST_COUNT + 1;
         for words in 0..=SHORT_WORDS {
             if let Ok(request) = decode_request(&bytes[..words * 8]) {
                 let mut again = [0xaa; BYTES_MAX];

@@ -56,6 +56,7 @@ fn everything_comes_back_however_a_client_ends() {
             },
         };
         system.settle();
+        system.clean();
         assert_eq!(obituary.end, end);
         assert_eq!(obituary.held_bytes, held_bytes);
         assert_eq!(obituary.peak_bytes, peak);

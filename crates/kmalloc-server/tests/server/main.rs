@@ -5,6 +5,7 @@
 //! memory say, and what each client is charged must be one and the same.
 
 mod alarms;
+mod cleaning;
 mod death;
 mod dma;
 mod exhaustion;
@@ -17,9 +18,13 @@ mod model;
 mod notices;
 mod pointers;
 mod random;
+mod random_sharing;
 mod regions;
 mod scan;
+mod scan_shared;
 mod segments;
 mod served;
+mod sharing;
+mod sharing_ends;
 mod system;
 mod threads;

@@ -7,10 +7,11 @@ use kmalloc_protocol::message::{BYTES_MAX, bytes_of, decode_response, encode_lon
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Error, Events, LABEL, Reply, Request, Response, Stats};
 use kmalloc_server::client::{Badge, End, Fault, Obituary};
-use kmalloc_server::kernel::{ClientIndex, Kernel, Mapping, Table, Worker};
-use kmalloc_server::physical::{Large, LargeForm, Page};
+use kmalloc_server::kernel::{ClientIndex, Kernel, Mapping, Object, Refused, Slot, Table, Worker};
+use kmalloc_server::physical::{Cleaning, GRAIN_BITS, Large, LargeForm, Page};
 use kmalloc_server::spawn::{Load, Spawn};
 use kmalloc_server::{Books, Built, Outcome, Server, Work};
+use std::collections::BTreeMap;
 
 /// 16 MiB that begin at 16 MiB, a chunk, and some pages.
 pub const RAM: &[(u64, u32)] = &[
@@ -22,6 +23,7 @@ pub const RAM: &[(u64, u32)] = &[
 /// No limit.
 pub const UNLIMITED: u64 = u64::MAX;
 pub const PAGE: u64 = 4096;
+pub const CHUNK: u64 = 16 * PAGE;
 pub const MIB: u64 = 1 << 20;
 
 /// The parts of the program that every client of the tests is.
@@ -69,6 +71,10 @@ pub struct System {
     pub server: Server<FakeKernel>,
     /// Requests between two scans; 1 scans after each.
     pub scan_every: u64,
+    /// The most bytes that one kernel call zeroed in the last request.
+    pub last_zeroed: u64,
+    /// Clients by their names in the manifest.
+    pub names: BTreeMap<String, ClientIndex>,
     /// Whether all work is done as soon as there is any; else by [`System::work`] and [`System::settle`] alone.
     pub settles: bool,
     /// Who may kill whom, besides their own children.
@@ -99,6 +105,8 @@ impl System {
         System {
             server: Server::new(kernel, physical, mcs),
             scan_every: 1,
+            last_zeroed: 0,
+            names: BTreeMap::new(),
             settles: true,
             killers: Vec::new(),
             ended: Vec::new(),
@@ -135,8 +143,15 @@ impl System {
 
     /// A message as it comes from the kernel.
     pub fn send(&mut self, badge: u64, label: u64, caps: bool, message: &[u8]) -> Answer {
+        self.server.kernel_mut().take_zeroed_max();
         let outcome = self.server.handle(badge, label, caps, message);
         let answer = self.answer_of(outcome);
+        self.last_zeroed = self.server.kernel_mut().take_zeroed_max();
+        let zeroed = self.last_zeroed;
+        assert!(
+            zeroed <= CHUNK,
+            "one kernel call in a request zeroes {zeroed} bytes"
+        );
         if self.settles {
             self.settle();
         }
@@ -151,6 +166,10 @@ impl System {
         match outcome {
             Outcome::Respond(response) => Answer::Response(over_the_wire(&response)),
             Outcome::Print { text, .. } => Answer::Printed(text.to_string()),
+            Outcome::Find { client, name } => {
+                let found = self.names.get(name).copied();
+                Answer::Response(over_the_wire(&self.server.found(client, found)))
+            }
             Outcome::Ended { obituary, .. } => Answer::Ended(obituary),
             Outcome::Start {
                 parent,
@@ -338,6 +357,67 @@ impl System {
         })
     }
 
+    pub fn handle(&self, client: ClientIndex) -> u64 {
+        self.server.handle_of(client)
+    }
+
+    /// A dataspace of so many bytes; its token.
+    pub fn make_dataspace(&mut self, client: ClientIndex, size: u64) -> Result<u64, Error> {
+        self.call(client, Request::MakeDataspace { size })
+            .map(|reply| match reply {
+                Reply::Dataspace { token, size: whole } => {
+                    assert_eq!(whole, size.next_multiple_of(PAGE));
+                    token
+                }
+                other => panic!("no dataspace but {other:?}"),
+            })
+    }
+
+    pub fn share(
+        &mut self,
+        client: ClientIndex,
+        token: u64,
+        with: ClientIndex,
+        writable: bool,
+    ) -> Response {
+        let handle = self.handle(with);
+        let writable = writable.into();
+        self.call(
+            client,
+            Request::ShareDataspace {
+                writable,
+                token,
+                handle,
+            },
+        )
+    }
+
+    /// Where a dataspace is mapped now.
+    pub fn attach(
+        &mut self,
+        client: ClientIndex,
+        token: u64,
+        writable: bool,
+    ) -> Result<u64, Error> {
+        let writable = writable.into();
+        self.call(client, Request::Attach { writable, token })
+            .map(|reply| match reply {
+                Reply::Region { address, .. } => {
+                    assert_eq!(Window::of(address as usize), Some(Window::Shared));
+                    address
+                }
+                other => panic!("no region but {other:?}"),
+            })
+    }
+
+    pub fn detach(&mut self, client: ClientIndex, address: u64) -> Response {
+        self.call(client, Request::Detach { address })
+    }
+
+    pub fn close(&mut self, client: ClientIndex, token: u64) -> Response {
+        self.call(client, Request::CloseDataspace { token })
+    }
+
     /// One more thread; where it begins does not matter here.
     pub fn start_thread(&mut self, client: ClientIndex) -> Response {
         let request = Request::StartThread {
@@ -376,6 +456,43 @@ impl System {
         }
         scan(&self.server);
         obituary
+    }
+
+    /// Does the next cleaning job as the cleaner does; whether there was one. A refusal is the kernel's.
+    pub fn clean_next(&mut self) -> Option<Result<Cleaning, Refused>> {
+        let cleaning = self.server.next_cleaning()?;
+        let kernel = self.server.kernel_mut();
+        let result = match cleaning {
+            Cleaning::Pages { .. } => {
+                let mut pages = cleaning.pages();
+                pages.try_for_each(|page| kernel.scrub(page))
+            }
+            Cleaning::Chunk(chunk) => clean_untyped(kernel, Slot::Chunk(chunk)),
+            Cleaning::Large(large) => clean_untyped(kernel, Slot::Large(large)),
+            Cleaning::Gather(large) => kernel
+                .revoke(Slot::Large(large))
+                .and_then(|()| clean_untyped(kernel, Slot::Large(large))),
+        };
+        self.server.cleaned(result.is_ok());
+        Some(result.map(|()| cleaning))
+    }
+
+    /// The kernel refuses to clean what is being cleaned. Of a large page that was to be gathered nothing is left then.
+    pub fn give_up_cleaning(&mut self) {
+        if let Some(Cleaning::Gather(large)) = self.server.physical().cleaning() {
+            let revoked = self.server.kernel_mut().revoke(Slot::Large(large));
+            revoked.expect("the kernel revokes");
+        }
+        self.server.cleaned(false);
+    }
+
+    /// Has the cleaner run until it has nothing to do.
+    pub fn clean(&mut self) {
+        self.server.kernel_mut().take_wake(Worker::Cleaner);
+        while let Some(result) = self.clean_next() {
+            result.expect("the kernel cleans");
+        }
+        scan(&self.server);
     }
 
     pub fn books(&self) -> Books {
@@ -482,6 +599,12 @@ pub fn filled(system: &System, client: ClientIndex, address: u64, bytes: u64, wo
             system.read_word(client, page) == word
                 && system.read_word(client, page + PAGE - 8) == word
         })
+}
+
+/// Has the kernel zero what was used of an untyped.
+fn clean_untyped(kernel: &mut FakeKernel, untyped: Slot) -> Result<(), Refused> {
+    kernel.retype(untyped, Object::Untyped(GRAIN_BITS), Slot::Scratch, 1)?;
+    kernel.delete(Slot::Scratch)
 }
 
 /// What a client sees of an outcome.
