@@ -70,12 +70,14 @@ impl Layout {
                 self.clients + client.index() * CLIENT_SLOTS + which.number()
             }
             Slot::Copy(copy) => self.copies + copy as usize,
+            // Behind those of boot.
+            Slot::Scratch => self.boot + LEAF_SLOTS - 1,
         }
     }
 
     /// Numbers of the slots for what the root task makes at boot for itself.
     pub fn boot_slots(&self) -> core::ops::Range<usize> {
-        self.boot..self.boot + LEAF_SLOTS
+        self.boot..self.number(Slot::Scratch)
     }
 
     /// The CNodes of the second level: entries of the top CNode from 1 on.

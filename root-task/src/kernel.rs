@@ -141,25 +141,20 @@ impl Sel4 {
             .map_err(refused)
     }
 
+    /// Stops the threads beside this one for good. Nothing is left in the scratch slot.
+    pub(crate) fn stop_workers(&mut self) -> Result<(), Refused> {
+        self.workers.stop().map_err(refused)?;
+        self.delete(Slot::Scratch)
+    }
+
     /// Makes one object of a whole untyped, and deletes it again.
     pub(crate) fn retype_whole(
         &mut self,
         untyped: cap::Untyped,
         object: Object,
     ) -> Result<(), Refused> {
-        let number = self.layout.boot_slots().end - 1;
-        let (leaf, slot) = Layout::leaf_of(number);
-        let cnode = self
-            .top
-            .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
-        untyped
-            .untyped_retype(&blueprint(object), &cnode, slot, 1)
-            .map_err(refused)?;
-        let made = self.top.absolute_cptr_from_bits_with_depth(
-            self.layout.address_of(number),
-            self.layout.depth(),
-        );
-        made.delete().map_err(refused)
+        self.retype_from(untyped, object, Slot::Scratch, 1)?;
+        self.delete(Slot::Scratch)
     }
 
     /// The path of a slot.
@@ -437,5 +432,9 @@ impl Kernel for Sel4 {
     fn clear_alarm(&mut self) {
         self.alarms_us[0] = None;
         let _ = self.arm();
+    }
+
+    fn hurry_cleaner(&mut self, hurried: bool) {
+        self.workers.hurry_cleaner(hurried);
     }
 }

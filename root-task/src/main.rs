@@ -107,8 +107,8 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
     let server_bytes = total - booted.server.books().total;
     let pieces = core::mem::take(&mut booted.pieces);
     let mut server = serve::Desk::new(booted, clients).serve();
-    if let Err(error) = server.kernel_mut().workers.stop() {
-        print_line!("# the workers can't be stopped: {error}");
+    if let Err(refused) = server.kernel_mut().stop_workers() {
+        print_line!("# the workers can't be stopped: {refused:?}");
         return false;
     }
     let books = server.books();

@@ -6,6 +6,7 @@ use crate::clients::Clients;
 use crate::kernel::Sel4;
 use crate::thread;
 use crate::timer;
+use crate::worker::cleaner::{self, Report};
 use kmalloc_protocol::message::{
     BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_short, quick,
 };
@@ -136,20 +137,45 @@ impl<'a> Desk<'a> {
                 sel4::with_ipc_buffer(|buffer| sel4_extension::fault(buffer, &received.info));
             panic!("the {worker:?} has faulted: {fault:?}");
         }
-        let more = match worker {
-            Worker::Reclaimer => self.clients.work(&mut self.server),
-        };
+        match worker {
+            Worker::Reclaimer => self.reclaim(),
+            Worker::Cleaner => Some(self.clean(Report::from_word(received.msg[0]))),
+        }
+    }
+
+    /// A slice of what no request waits for, and whether there is more.
+    fn reclaim(&mut self) -> Option<Answer> {
+        let more = self.clients.work(&mut self.server);
         if !more {
             // It is not told when nothing will ever be left to do.
             if self.clients.is_over(&mut self.server) {
                 return None;
             }
-            self.server.kernel_mut().workers.rests(worker);
+            self.server.kernel_mut().workers.rests(Worker::Reclaimer);
         }
         Some(Answer {
             info: info(1),
             words: [more.into(), 0, 0, 0],
         })
+    }
+
+    /// The cleaner's next order. After a refusal it rests until something else becomes dirty.
+    fn clean(&mut self, report: Report) -> Answer {
+        if report != Report::Rested {
+            self.server.cleaned(report == Report::Clean);
+        }
+        let cleaning = match report {
+            Report::Refused => None,
+            _ => self.server.next_cleaning(),
+        };
+        if cleaning.is_none() {
+            self.server.kernel_mut().workers.rests(Worker::Cleaner);
+        }
+        let [what, slot, mask] = cleaner::order(self.server.kernel(), cleaning);
+        Answer {
+            info: info(cleaner::ORDER_WORDS),
+            words: [what, slot, mask, 0],
+        }
     }
 
     /// Signals, of which several may have become one.

@@ -5,9 +5,11 @@
 //! badge that no client has. They share nothing with the server but the capabilities and addresses in their
 //! [`Equipment`], which nobody writes after boot, and they allocate nothing.
 
+pub mod cleaner;
 mod reclaimer;
 
 use crate::boot::{BootError, Maker};
+use crate::cspace::Layout;
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use kmalloc_bucket::size_class::PAGE_SIZE;
@@ -23,6 +25,10 @@ use sel4_extension::thread::{
 
 /// Bytes of a worker's stack.
 const STACK_BYTES: usize = 4 * PAGE_SIZE;
+/// The priority of the server, and of clients that choose none.
+const CLIENTS_PRIORITY: Word = kmalloc_manifest::PRIORITY_DEFAULT as Word;
+/// The least that a client can have: the cleaner runs while nobody else has anything to do.
+const CLEANER_PRIORITY: Word = 1;
 /// Microseconds that a worker may run in a turn, on kernels with scheduling contexts: as long as clients.
 const TIME_SLICE: sel4::Time = 10_000;
 
@@ -54,6 +60,9 @@ pub struct Equipment {
     /// What it waits on.
     notification: cap::Notification,
     ipc_buffer: *mut IpcBuffer,
+    /// The top CNode, without a guard, and where in it everything is.
+    top: cap::CNode,
+    layout: Layout,
 }
 
 impl Equipment {
@@ -88,10 +97,12 @@ pub struct Workers {
 impl Workers {
     /// Makes the workers. They run as soon as the root task gives up its first priority.
     pub fn start(maker: &mut Maker<'_>, bootinfo: &BootInfoPtr) -> Result<Workers, BootError> {
-        let [reclaimer] = Worker::ALL;
-        let priority = kmalloc_manifest::PRIORITY_DEFAULT.into();
+        let [reclaimer, cleaner] = Worker::ALL;
         Ok(Workers {
-            handles: [start(maker, bootinfo, reclaimer, priority, reclaimer::run)?],
+            handles: [
+                start(maker, bootinfo, reclaimer, CLIENTS_PRIORITY, reclaimer::run)?,
+                start(maker, bootinfo, cleaner, CLEANER_PRIORITY, cleaner::run)?,
+            ],
         })
     }
 
@@ -106,6 +117,19 @@ impl Workers {
     /// A worker is told that there is nothing to do, and waits.
     pub fn rests(&mut self, worker: Worker) {
         self.handles[worker.index()].waits = true;
+    }
+
+    /// Lets the cleaner take turns with the clients, or run only while none of them can.
+    pub fn hurry_cleaner(&mut self, hurried: bool) {
+        let priority = if hurried {
+            CLIENTS_PRIORITY
+        } else {
+            CLEANER_PRIORITY
+        };
+        let authority = sel4::init_thread::slot::TCB.cap();
+        let tcb = self.handles[Worker::Cleaner.index()].tcb;
+        // The kernel knows no reason to refuse; if it does, the cleaner goes on as before.
+        let _ = tcb.tcb_set_priority(authority, priority);
     }
 
     /// Stops them for good.
@@ -163,6 +187,8 @@ fn start(
         endpoint: endpoint.cast(),
         notification,
         ipc_buffer: buffer.cast(),
+        top: maker.top,
+        layout: *maker.layout,
     }));
     let mut context = UserContext::default();
     *context.pc_mut() = run as usize as Word;

@@ -18,7 +18,7 @@ const LIVES: [(&[&str], Option<Cause>); 8] = [
     (&["wait"], None),
 ];
 /// Deaths where the arguments don't say how many.
-const DEATHS_DEFAULT: u64 = 400;
+const DEATHS_DEFAULT: u64 = 200;
 
 /// A child that lives, and whether it is to be killed.
 type Living = Option<(Child, Option<Cause>)>;

@@ -32,6 +32,8 @@ impl FakeKernel {
             ledgers: BTreeMap::new(),
             threads: BTreeMap::new(),
             woken: BTreeSet::new(),
+            hurried: false,
+            zeroed_max: 0,
             failures: FailurePlan::default(),
             refusals: Vec::new(),
             clock: Default::default(),

@@ -58,7 +58,7 @@ impl Kernel for FakeKernel {
             return self.refuse("retype", code::NOT_ENOUGH_MEMORY, reason);
         }
         if children.is_empty() {
-            self.memory.zero(address, whole_bits);
+            self.reset(address, watermark);
         }
         self.set_watermark(untyped, end);
         for (index, slot) in slots.into_iter().enumerate() {
@@ -311,7 +311,8 @@ impl Kernel for FakeKernel {
     fn scrub(&mut self, frame: Page) -> Result<(), Refused> {
         self.failures.step("scrub")?;
         let address = self.unmapped_frame("scrub", frame);
-        self.memory.zero(address, 12);
+        self.memory.zero(address, 1 << 12);
+        self.zeroed_max = self.zeroed_max.max(1 << 12);
         Ok(())
     }
 
@@ -443,5 +444,9 @@ impl Kernel for FakeKernel {
 
     fn clear_alarm(&mut self) {
         self.clock.alarm_us = None;
+    }
+
+    fn hurry_cleaner(&mut self, hurried: bool) {
+        self.hurried = hurried;
     }
 }

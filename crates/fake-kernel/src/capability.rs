@@ -126,6 +126,7 @@ pub(crate) struct Capabilities {
     pages: Vec<Option<Capability>>,
     clients: BTreeMap<(ClientIndex, ClientObject), Capability>,
     copies: BTreeMap<u32, Capability>,
+    scratch: Option<Capability>,
 }
 
 impl Capabilities {
@@ -138,6 +139,7 @@ impl Capabilities {
             pages: vec![None; pages],
             clients: BTreeMap::new(),
             copies: BTreeMap::new(),
+            scratch: None,
         }
     }
 
@@ -149,6 +151,7 @@ impl Capabilities {
             Slot::Page(page) => self.pages.get(page.index())?.as_ref(),
             Slot::Client(client, which) => self.clients.get(&(client, which)),
             Slot::Copy(copy) => self.copies.get(&copy),
+            Slot::Scratch => self.scratch.as_ref(),
         }
     }
 
@@ -160,6 +163,7 @@ impl Capabilities {
             Slot::Page(page) => self.pages.get_mut(page.index())?.as_mut(),
             Slot::Client(client, which) => self.clients.get_mut(&(client, which)),
             Slot::Copy(copy) => self.copies.get_mut(&copy),
+            Slot::Scratch => self.scratch.as_mut(),
         }
     }
 
@@ -185,6 +189,7 @@ impl Capabilities {
             Slot::Page(page) => self.pages[page.index()].replace(capability),
             Slot::Client(client, which) => self.clients.insert((client, which), capability),
             Slot::Copy(copy) => self.copies.insert(copy, capability),
+            Slot::Scratch => self.scratch.replace(capability),
         };
         assert!(old.is_none(), "{slot:?} was occupied");
     }
@@ -198,6 +203,7 @@ impl Capabilities {
             Slot::Page(page) => self.pages.get_mut(page.index())?.take(),
             Slot::Client(client, which) => self.clients.remove(&(client, which)),
             Slot::Copy(copy) => self.copies.remove(&copy),
+            Slot::Scratch => self.scratch.take(),
         }?;
         if let Some(parent) = capability.parent.and_then(|parent| self.get_mut(parent))
             && let Kind::Untyped { children, .. } = &mut parent.kind

@@ -39,6 +39,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const RETYPE_MAX: usize = 256;
 /// Address spaces that one ASID pool serves.
 pub const ASID_POOL_SIZE: usize = 512;
+/// Bytes that the kernel zeroes at a time when an untyped begins anew.
+pub const RESET_GRANULE: u64 = 256;
 /// Frames of one segment's ledger.
 const LEDGER_FRAMES: usize = 8;
 /// Entries in a frame of a ledger.
@@ -57,6 +59,9 @@ pub struct FakeKernel {
     ledgers: BTreeMap<u32, Ledger>,
     threads: BTreeMap<(ClientIndex, ThreadIndex), ThreadStart>,
     woken: BTreeSet<Worker>,
+    hurried: bool,
+    /// The most bytes that one call has zeroed since the test last asked.
+    zeroed_max: u64,
     failures: FailurePlan,
     refusals: Vec<Refusal>,
     clock: Clock,
@@ -131,6 +136,16 @@ impl FakeKernel {
     /// Whether a worker has been told of work since it was last asked; it waits again.
     pub fn take_wake(&mut self, worker: Worker) -> bool {
         self.woken.remove(&worker)
+    }
+
+    /// Whether the cleaner has been told to hurry.
+    pub fn is_cleaner_hurried(&self) -> bool {
+        self.hurried
+    }
+
+    /// The most bytes that one call has zeroed since this was last asked.
+    pub fn take_zeroed_max(&mut self) -> u64 {
+        core::mem::take(&mut self.zeroed_max)
     }
 
     /// Whether a page of memory holds only zeros.

@@ -38,9 +38,10 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Zeroes `2^size_bits` bytes.
-    pub(crate) fn zero(&mut self, address: u64, size_bits: u32) {
-        let end = address + (1 << size_bits);
+    /// Zeroes every page that begins in `length` bytes. What is behind them in the last one is zero already, where it is
+    /// the end of what was used of an untyped.
+    pub(crate) fn zero(&mut self, address: u64, length: u64) {
+        let end = address + length;
         while let Some(page) = self
             .written
             .range(address..end)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the calls are made of: changing objects, destroying them, refusing.
 
-use crate::FakeKernel;
 use crate::capability::{Capability, FrameUse, Kind};
 use crate::failure::Refusal;
 use crate::space::reach;
+use crate::{FakeKernel, RESET_GRANULE};
 use kmalloc_server::kernel::{ClientObject, Refused, Slot, Table};
 use kmalloc_server::physical::{Chunk, Page};
 
@@ -26,13 +26,20 @@ impl FakeKernel {
             Slot::Page(page) => page,
             Slot::Chunk(chunk) => chunk.first_page(),
             Slot::LargeFrame(large) => large.first_chunk().first_page(),
-            Slot::Large(_) | Slot::Client(..) | Slot::Copy(_) => return,
+            Slot::Large(_) | Slot::Client(..) | Slot::Copy(_) | Slot::Scratch => return,
         };
         assert_eq!(
             self.address_of(expected),
             address,
             "{slot:?} is made at another place than its number says"
         );
+    }
+
+    /// Begins an untyped without children anew: the kernel zeroes what was used of it, in granules.
+    pub(crate) fn reset(&mut self, address: u64, watermark: u64) {
+        self.memory.zero(address, watermark);
+        let zeroed = watermark.next_multiple_of(RESET_GRANULE);
+        self.zeroed_max = self.zeroed_max.max(zeroed);
     }
 
     pub(crate) fn set_watermark(&mut self, slot: Slot, end: u64) {

@@ -3,6 +3,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// Levels of the tree: 64^4 = 16.7 million members, 64 GiB of pages.
 const LEVEL_COUNT: usize = 4;
@@ -106,18 +107,49 @@ impl BitSet {
         true
     }
 
-    /// Puts every integer of `range` into the set.
-    pub fn insert_range(&mut self, range: core::ops::Range<usize>) {
-        for member in range {
-            self.insert(member);
+    /// Puts every integer of `range` into the set, word by word; how many were not in it. Outside the capacity nothing is
+    /// done.
+    pub fn insert_range(&mut self, range: Range<usize>) -> usize {
+        let before = self.count;
+        let end = range.end.min(self.capacity);
+        let mut at = range.start;
+        while at < end {
+            let word = self.levels[0].get(at / 64).copied().unwrap_or(0);
+            let absent = !word & mask(at, end);
+            if absent != 0 {
+                // One of them by the levels above, the others beside it.
+                let first = absent.trailing_zeros() as usize;
+                self.insert(at / 64 * 64 + first);
+                self.count += absent.count_ones() as usize - 1;
+                if let Some(word) = self.levels[0].get_mut(at / 64) {
+                    *word |= absent;
+                }
+            }
+            at = at / 64 * 64 + 64;
         }
+        self.count - before
     }
 
-    /// Takes every integer of `range` out of the set.
-    pub fn remove_range(&mut self, range: core::ops::Range<usize>) {
-        for member in range {
-            self.remove(member);
+    /// Takes every integer of `range` out of the set, word by word; how many were in it.
+    pub fn remove_range(&mut self, range: Range<usize>) -> usize {
+        let before = self.count;
+        let end = range.end.min(self.capacity);
+        let mut at = range.start;
+        while at < end {
+            let word = self.levels[0].get(at / 64).copied().unwrap_or(0);
+            let present = word & mask(at, end);
+            if present != 0 {
+                // All but one, and that by the levels above.
+                let first = present.trailing_zeros() as usize;
+                self.count -= present.count_ones() as usize - 1;
+                if let Some(word) = self.levels[0].get_mut(at / 64) {
+                    *word &= !present | 1 << first;
+                }
+                self.remove(at / 64 * 64 + first);
+            }
+            at = at / 64 * 64 + 64;
         }
+        before - self.count
     }
 
     /// The highest member.
@@ -207,6 +239,12 @@ impl BitSet {
         }
         0
     }
+}
+
+/// The bits from that of `start` on, in the word of `start`, that lie below `end`.
+fn mask(start: usize, end: usize) -> u64 {
+    let below = (end - start / 64 * 64).min(64);
+    u64::MAX << (start % 64) & u64::MAX >> (64 - below)
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    fn why_no_run(&self, run: &RunRequest) -> Error {
+    fn why_no_run(&mut self, run: &RunRequest) -> Error {
         let requested = bytes(run.pages);
         let below = bytes(self.physical.largest_run(run.max_addr));
         let largest = bytes(self.physical.largest_run(u64::MAX));
@@ -124,9 +124,8 @@ impl<K: Kernel> Server<K> {
                 largest: below,
             };
         }
-        let free = bytes(self.physical.free_pages());
-        if free < requested {
-            return Error::OutOfMemory { free, requested };
+        if self.physical.usable_pages() < run.pages {
+            return self.out_of_memory(run.pages);
         }
         Error::NoContiguousRun {
             largest: below,

@@ -21,6 +21,8 @@ pub enum Slot {
     Client(ClientIndex, ClientObject),
     /// A copy of a frame's capability, by which one of several clients has the frame mapped; from a pool.
     Copy(u32),
+    /// What [`Worker::Cleaner`] makes of an untyped to have it zeroed; empty but for that moment.
+    Scratch,
 }
 
 /// The place of a client in the server's registry.
@@ -93,11 +95,13 @@ impl ClientObject {
 pub enum Worker {
     /// Has the server do, slice by slice, what no request waits for: [`Server::work`](crate::Server::work).
     Reclaimer,
+    /// Cleans memory while nobody else has anything to do: [`Server::next_cleaning`](crate::Server::next_cleaning).
+    Cleaner,
 }
 
 impl Worker {
     /// All of them.
-    pub const ALL: [Worker; 1] = [Worker::Reclaimer];
+    pub const ALL: [Worker; 2] = [Worker::Reclaimer, Worker::Cleaner];
 
     /// Its place in [`Worker::ALL`].
     pub const fn index(self) -> usize {
@@ -268,4 +272,6 @@ pub trait Kernel {
     fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused>;
     /// Forgets the alarm.
     fn clear_alarm(&mut self);
+    /// Gives the cleaner as much of the processor as a client has, or only what nobody else wants.
+    fn hurry_cleaner(&mut self, hurried: bool);
 }

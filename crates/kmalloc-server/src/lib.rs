@@ -16,6 +16,7 @@ extern crate std;
 mod alarm;
 mod attach;
 pub mod bits;
+mod cleaning;
 pub mod client;
 mod copies;
 pub mod dataspace;
@@ -71,6 +72,8 @@ pub struct Server<K> {
     queue: lives::Queue,
     /// What clients are to be told.
     board: notices::Board,
+    /// Whether the cleaner has been told to hurry.
+    hurried: bool,
     /// Why the last quick request was refused: out of the way of those that are not.
     refusal: Error,
 }
@@ -117,8 +120,9 @@ pub const fn segment_count(pages: usize) -> usize {
 /// Bytes of all tables of a server for `page_capacity` pages, a little more than needed.
 pub const fn table_bytes(page_capacity: usize) -> usize {
     let chunks = page_capacity / 16 + 1;
-    let bit_sets = (3 * page_capacity + 2 * chunks) / 8;
-    let pages = page_capacity * size_of::<PageInfo>() + chunks * 3;
+    let larges = page_capacity / 512 + 1;
+    let bit_sets = (3 * page_capacity + 3 * chunks + 3 * larges) / 8;
+    let pages = page_capacity * size_of::<PageInfo>() + chunks * 2 + larges * 3;
     let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 8);
     let clients = CLIENTS_MAX * size_of::<Client>();
     let dataspaces = DATASPACES_MAX * size_of::<Dataspace>();
@@ -146,6 +150,7 @@ impl<K: Kernel> Server<K> {
             births: 0,
             queue: lives::Queue::default(),
             board: notices::Board::new(total_pages / PRESSURE_SHARE),
+            hurried: false,
             refusal: Error::NotPermitted,
         }
     }

@@ -78,6 +78,7 @@ impl<K: Kernel> Server<K> {
             Step::GatherChunk(chunk) => {
                 self.kernel.revoke(Slot::Chunk(chunk))?;
                 self.physical.chunk_was_gathered(chunk);
+                self.wake_cleaner();
             }
             Step::Scrub(page) => {
                 self.kernel.scrub(page)?;
@@ -158,12 +159,7 @@ impl<K: Kernel> Server<K> {
                     return Ok(page);
                 }
                 Some(step) => self.carry_out(step)?,
-                None => {
-                    return Err(Error::OutOfMemory {
-                        free: 0,
-                        requested: bytes(1),
-                    });
-                }
+                None => return Err(self.out_of_memory(1)),
             }
         }
     }
@@ -175,6 +171,7 @@ impl<K: Kernel> Server<K> {
             self.physical.give_clean_page(page);
         } else {
             self.physical.give_page(page);
+            self.wake_cleaner();
         }
     }
 
@@ -315,6 +312,7 @@ impl<K: Kernel> Server<K> {
         let pages = large.pages();
         self.delist(Page(pages.start as u32), pages.len());
         self.physical.give_large(large);
+        self.wake_cleaner();
         Ok(())
     }
 }

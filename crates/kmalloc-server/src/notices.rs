@@ -152,7 +152,7 @@ impl<K: Kernel> Server<K> {
     /// So many pages are about to be taken: will memory be short?
     #[inline(always)]
     pub(crate) fn note_taking(&mut self, pages: usize) {
-        let free = self.physical.free_pages().saturating_sub(pages);
+        let free = self.physical.usable_pages().saturating_sub(pages);
         if free < self.board.mark_pages && !self.board.short {
             self.become_short();
         }
@@ -168,7 +168,7 @@ impl<K: Kernel> Server<K> {
     /// So many pages are about to be given back: is that enough, or enough for somebody who waits?
     #[inline(always)]
     pub(crate) fn note_giving(&mut self, pages: usize) {
-        let free = self.physical.free_pages() + pages;
+        let free = self.physical.usable_pages() + pages;
         if self.board.short && free >= self.board.mark_pages + self.board.mark_pages / 4 {
             self.board.short = false;
         }
@@ -196,7 +196,7 @@ impl<K: Kernel> Server<K> {
             self.board.least_awaited = usize::MAX;
         }
         let end = (first + SLICE_CLIENTS).min(self.clients.len());
-        let free = self.physical.free_pages();
+        let free = self.physical.usable_pages();
         for index in first..end {
             self.give_notice(ClientIndex(index as u16), free);
         }

@@ -100,6 +100,7 @@ impl<K: Kernel> Server<K> {
         self.client_mut(client)?.chunks = next;
         self.refund(client, CHUNK_PAGES);
         self.physical.give_chunk(chunk);
+        self.wake_cleaner();
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::Server;
 use crate::kernel::{ClientIndex, Kernel, Mapping, Slot};
-use crate::memory::{Role, bytes};
+use crate::memory::Role;
 use crate::physical::{Large, Page};
 use crate::segments::{SEGMENT_PAGES, address_of, page_number};
 use core::ops::Range;
@@ -78,13 +78,11 @@ impl<K: Kernel> Server<K> {
         Ok(number)
     }
 
-    /// Whether `pages` pages more are within the client's quota and free.
+    /// Whether `pages` pages more are within the client's quota and can be had.
     pub(crate) fn check_supply(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
         self.check_quota(client, pages)?;
-        if pages > self.physical.free_pages() {
-            let free = bytes(self.physical.free_pages());
-            let requested = bytes(pages);
-            return Err(Error::OutOfMemory { free, requested });
+        if pages > self.physical.usable_pages() {
+            return Err(self.out_of_memory(pages));
         }
         Ok(())
     }

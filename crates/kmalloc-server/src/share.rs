@@ -128,6 +128,7 @@ impl<K: Kernel> Server<K> {
             self.physical.give_clean_page(page);
         } else {
             self.physical.give_page(page);
+            self.wake_cleaner();
         }
         true
     }

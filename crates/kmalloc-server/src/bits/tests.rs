@@ -38,10 +38,16 @@ proptest! {
             let member = member % 3000 * 7 % 20_000;
             if insert {
                 prop_assert_eq!(set.insert(member), model.insert(member));
-                set.insert_range(member..(member + 9).min(capacity));
-                model.extend(member..(member + 9).min(capacity));
+                let range = member..member + member % 150;
+                let end = range.end.min(capacity);
+                let new = (member..end).filter(|m| !model.contains(m)).count();
+                prop_assert_eq!(set.insert_range(range), new);
+                model.extend(member..end);
             } else {
                 prop_assert_eq!(set.remove(member), model.remove(&member));
+                let range = member..member + member % 70;
+                let old = range.clone().filter(|m| model.remove(m)).count();
+                prop_assert_eq!(set.remove_range(range), old);
             }
             prop_assert_eq!(set.len(), model.len());
         }

@@ -5,6 +5,7 @@
 //! memory say, and what each client is charged must be one and the same.
 
 mod alarms;
+mod cleaning;
 mod death;
 mod dma;
 mod exhaustion;

@@ -31,6 +31,7 @@ pub struct Run {
     started: u64,
     failed: u64,
     ended: u64,
+    cleaned: u64,
 }
 
 impl Drop for Run {
@@ -61,11 +62,13 @@ impl Run {
             started: 0,
             failed: 0,
             ended: 0,
+            cleaned: 0,
         }
     }
 
     fn step(&mut self) {
         self.step += 1;
+        self.clean();
         let place = self.random.below(CLIENTS as u64) as usize;
         let Some(mut model) = self.clients[place].take() else {
             self.clients[place] = self.spawn();
@@ -100,6 +103,30 @@ impl Run {
         let shared = self.sharing.held_pages(self.system.handle(model.client));
         assert_eq!(account.counters.dataspace_pages, shared);
         self.clients[place] = Some(model);
+    }
+
+    /// Now and then the cleaner runs for a while; in the midst of a job it may have to wait for others.
+    fn clean(&mut self) {
+        if self.system.server.physical().cleaning().is_some() {
+            if self.random.one_in(20) {
+                self.system.give_up_cleaning();
+            }
+        } else if self.random.one_in(100) {
+            let _begun = self.system.server.next_cleaning();
+        } else if self.random.one_in(10) {
+            let failing = self.random.one_in(12);
+            if failing {
+                self.system.server.kernel_mut().fail_at(1, CODE);
+            }
+            for _ in 0..self.random.below(20) {
+                match self.system.clean_next() {
+                    Some(Ok(_)) => self.cleaned += 1,
+                    Some(Err(refused)) => assert_eq!(refused.code, CODE),
+                    None => break,
+                }
+            }
+            self.system.server.kernel_mut().stop_failing();
+        }
     }
 
     fn spawn(&mut self) -> Option<Model> {
@@ -359,6 +386,7 @@ impl Run {
             self.failed,
             self.started * 10,
             self.ended * 10,
+            self.cleaned,
             self.sharing.made,
             self.sharing.attached * 3,
             self.sharing.refused,

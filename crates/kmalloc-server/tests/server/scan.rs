@@ -2,15 +2,16 @@
 //! The scanner: derives from the kernel's state alone who has what, and compares it with the server's books.
 
 use crate::scan_shared::{Shared, clients_by_space, scan_dataspaces};
-use fake_kernel::{Capability, FakeKernel, FrameUse, Kind};
+use fake_kernel::{Capability, FakeKernel, FrameUse, Kind, RESET_GRANULE};
 use kmalloc_protocol::window::Window;
 use kmalloc_server::Server;
 use kmalloc_server::client::{CLIENTS_MAX, Life};
 use kmalloc_server::kernel::{ClientIndex, Slot, Table};
 use kmalloc_server::physical::{
-    CHUNK_PAGES, Chunk, ChunkForm, LARGE_PAGES, Large, LargeForm, Page, Physical,
+    CHUNK_PAGES, Chunk, ChunkForm, Cleaning, LARGE_PAGES, Large, LargeForm, Page, Physical,
 };
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Checks every invariant that must hold between two requests.
 ///
@@ -38,6 +39,13 @@ pub fn scan(server: &Server<FakeKernel>) {
         physical.ready_pages() + physical.dirty_pages(),
         "each free frame is either known to be zero or not"
     );
+    let cleaning = physical.cleaning().map_or(0, Cleaning::page_count);
+    assert_eq!(
+        free.usable + free.dirty_larges + cleaning,
+        free.pages,
+        "what is free and can't be had is dirty or being cleaned"
+    );
+    assert_eq!(free.usable, physical.usable_pages());
     scan_untypeds(kernel, physical);
     scan_clients(server, &shared, free.held);
 }
@@ -46,6 +54,11 @@ pub fn scan(server: &Server<FakeKernel>) {
 #[derive(Default)]
 struct Free {
     pages: usize,
+    /// In dirty large pages.
+    dirty_larges: usize,
+    /// What a call could take.
+    usable: usize,
+    /// Frames, without those being cleaned.
     frames: usize,
     /// Frames that are mapped nowhere and not free: start pages of clients that are being built.
     held: usize,
@@ -57,20 +70,17 @@ fn scan_pages(kernel: &FakeKernel, physical: &Physical, shared: &Shared<'_>) -> 
     for page in (0..physical.page_capacity() as u32).map(Page) {
         let expected = match kernel.capability(Slot::Page(page)).map(|page| &page.kind) {
             Some(Kind::Frame { usage, .. }) => {
-                let is_shared = shared.contains_key(&page);
-                if *usage == FrameUse::Unmapped && !is_shared && !physical.is_free(page) {
-                    free.held += 1;
-                } else if *usage == FrameUse::Unmapped && !is_shared {
-                    free.frames += 1;
-                    // A run of this page alone would be taken as it is.
-                    let index = page.index();
-                    let is_ready = physical.next_step_for_run(index..index + 1).is_none();
+                let is_free = physical.is_free(page);
+                if *usage == FrameUse::Unmapped && !is_free {
+                    free.held += usize::from(!shared.contains_key(&page));
+                } else if *usage == FrameUse::Unmapped {
+                    free.frames += usize::from(!is_being_cleaned(physical, page));
                     assert!(
-                        !is_ready || kernel.is_zero_page(page),
+                        !physical.is_ready(page) || kernel.is_zero_page(page),
                         "{page:?} counts as zero and is not"
                     );
                 }
-                *usage == FrameUse::Unmapped && !is_shared && physical.is_free(page)
+                *usage == FrameUse::Unmapped && is_free
             }
             Some(_) => false,
             None => match physical.chunk_form(page.chunk()) {
@@ -87,9 +97,41 @@ fn scan_pages(kernel: &FakeKernel, physical: &Physical, shared: &Shared<'_>) -> 
             kernel.capability(Slot::Page(page)),
             physical.chunk_form(page.chunk())
         );
+        let large = page.chunk().large();
+        let is_dirty_large = physical.large_form(large) == LargeForm::Whole
+            && !physical.is_clean_large(large)
+            && !is_being_cleaned(physical, page);
+        free.dirty_larges += usize::from(is_dirty_large);
+        free.usable +=
+            usize::from(expected && !is_dirty_large && !is_being_cleaned(physical, page));
         free.pages += usize::from(expected);
     }
     free
+}
+
+fn is_being_cleaned(physical: &Physical, page: Page) -> bool {
+    physical
+        .cleaning()
+        .is_some_and(|cleaning| cleaning.contains(page))
+}
+
+/// What counts as clean was used as far as one granule at the most, and is zero.
+fn check_clean(kernel: &FakeKernel, untyped: Slot, pages: Range<usize>) {
+    let Some(Kind::Untyped { watermark, .. }) =
+        kernel.capability(untyped).map(|untyped| &untyped.kind)
+    else {
+        panic!("{untyped:?} is clean and not there");
+    };
+    assert!(
+        *watermark <= RESET_GRANULE,
+        "{untyped:?} is clean and was used as far as {watermark}"
+    );
+    for page in pages {
+        assert!(
+            kernel.is_zero_page(Page(page as u32)),
+            "{untyped:?} is clean and not zero"
+        );
+    }
 }
 
 /// Every untyped: it is held in the form that the books say.
@@ -104,6 +146,9 @@ fn scan_untypeds(kernel: &FakeKernel, physical: &Physical) {
             ChunkForm::Objects => children.is_some(),
         };
         assert!(expected, "{chunk:?} is {form:?} and has {children:?}");
+        if physical.is_clean_chunk(chunk) {
+            check_clean(kernel, Slot::Chunk(chunk), chunk.pages());
+        }
     }
     for large in (0..physical.large_capacity() as u32).map(Large) {
         let children = children(kernel.capability(Slot::Large(large)));
@@ -115,6 +160,9 @@ fn scan_untypeds(kernel: &FakeKernel, physical: &Physical) {
             LargeForm::Frame => children == Some(1) && is_frame,
         };
         assert!(expected, "{large:?}: {:?}", physical.large_form(large));
+        if physical.is_clean_large(large) {
+            check_clean(kernel, Slot::Large(large), large.pages());
+        }
     }
 }
 

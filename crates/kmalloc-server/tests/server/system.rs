@@ -7,8 +7,8 @@ use kmalloc_protocol::message::{BYTES_MAX, bytes_of, decode_response, encode_lon
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Error, Events, LABEL, Reply, Request, Response, Stats};
 use kmalloc_server::client::{Badge, End, Fault, Obituary};
-use kmalloc_server::kernel::{ClientIndex, Kernel, Mapping, Table, Worker};
-use kmalloc_server::physical::{Large, LargeForm, Page};
+use kmalloc_server::kernel::{ClientIndex, Kernel, Mapping, Object, Refused, Slot, Table, Worker};
+use kmalloc_server::physical::{Cleaning, GRAIN_BITS, Large, LargeForm, Page};
 use kmalloc_server::spawn::{Load, Spawn};
 use kmalloc_server::{Books, Built, Outcome, Server, Work};
 use std::collections::BTreeMap;
@@ -23,6 +23,7 @@ pub const RAM: &[(u64, u32)] = &[
 /// No limit.
 pub const UNLIMITED: u64 = u64::MAX;
 pub const PAGE: u64 = 4096;
+pub const CHUNK: u64 = 16 * PAGE;
 pub const MIB: u64 = 1 << 20;
 
 /// The parts of the program that every client of the tests is.
@@ -79,6 +80,8 @@ pub struct System {
     /// Clients that work ended or that could not be built, and clients that are gone, in that order.
     pub ended: Vec<(ClientIndex, Obituary)>,
     pub gone: Vec<ClientIndex>,
+    /// The most bytes that one kernel call zeroed in the last request.
+    pub last_zeroed: u64,
     requests: u64,
 }
 
@@ -107,6 +110,7 @@ impl System {
             killers: Vec::new(),
             ended: Vec::new(),
             gone: Vec::new(),
+            last_zeroed: 0,
             requests: 0,
         }
     }
@@ -139,8 +143,15 @@ impl System {
 
     /// A message as it comes from the kernel.
     pub fn send(&mut self, badge: u64, label: u64, caps: bool, message: &[u8]) -> Answer {
+        self.server.kernel_mut().take_zeroed_max();
         let outcome = self.server.handle(badge, label, caps, message);
         let answer = self.answer_of(outcome);
+        self.last_zeroed = self.server.kernel_mut().take_zeroed_max();
+        let zeroed = self.last_zeroed;
+        assert!(
+            zeroed <= CHUNK,
+            "one kernel call in a request zeroes {zeroed} bytes"
+        );
         if self.settles {
             self.settle();
         }
@@ -447,6 +458,43 @@ impl System {
         obituary
     }
 
+    /// Does the next cleaning job as the cleaner does; whether there was one. A refusal is the kernel's.
+    pub fn clean_next(&mut self) -> Option<Result<Cleaning, Refused>> {
+        let cleaning = self.server.next_cleaning()?;
+        let kernel = self.server.kernel_mut();
+        let result = match cleaning {
+            Cleaning::Pages { .. } => {
+                let mut pages = cleaning.pages();
+                pages.try_for_each(|page| kernel.scrub(page))
+            }
+            Cleaning::Chunk(chunk) => clean_untyped(kernel, Slot::Chunk(chunk)),
+            Cleaning::Large(large) => clean_untyped(kernel, Slot::Large(large)),
+            Cleaning::Gather(large) => kernel
+                .revoke(Slot::Large(large))
+                .and_then(|()| clean_untyped(kernel, Slot::Large(large))),
+        };
+        self.server.cleaned(result.is_ok());
+        Some(result.map(|()| cleaning))
+    }
+
+    /// The kernel refuses to clean what is being cleaned. Of a large page that was to be gathered nothing is left then.
+    pub fn give_up_cleaning(&mut self) {
+        if let Some(Cleaning::Gather(large)) = self.server.physical().cleaning() {
+            let revoked = self.server.kernel_mut().revoke(Slot::Large(large));
+            revoked.expect("the kernel revokes");
+        }
+        self.server.cleaned(false);
+    }
+
+    /// Has the cleaner run until it has nothing to do.
+    pub fn clean(&mut self) {
+        self.server.kernel_mut().take_wake(Worker::Cleaner);
+        while let Some(result) = self.clean_next() {
+            result.expect("the kernel cleans");
+        }
+        scan(&self.server);
+    }
+
     pub fn books(&self) -> Books {
         self.server.books()
     }
@@ -551,6 +599,12 @@ pub fn filled(system: &System, client: ClientIndex, address: u64, bytes: u64, wo
             system.read_word(client, page) == word
                 && system.read_word(client, page + PAGE - 8) == word
         })
+}
+
+/// Has the kernel zero what was used of an untyped.
+fn clean_untyped(kernel: &mut FakeKernel, untyped: Slot) -> Result<(), Refused> {
+    kernel.retype(untyped, Object::Untyped(GRAIN_BITS), Slot::Scratch, 1)?;
+    kernel.delete(Slot::Scratch)
 }
 
 /// What a client sees of an outcome.

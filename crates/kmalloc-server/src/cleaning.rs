@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Cleaning of memory while nobody asks for any. The server only says what is to be cleaned; a worker does it.
+
+use crate::Server;
+use crate::kernel::{Kernel, Worker};
+use crate::memory::bytes;
+use crate::physical::Cleaning;
+use kmalloc_protocol::Error;
+
+impl<K: Kernel> Server<K> {
+    /// The next thing to clean, which nobody can have until [`Server::cleaned`]; `None` where nothing is worth it, or the
+    /// last one is not done.
+    pub fn next_cleaning(&mut self) -> Option<Cleaning> {
+        if self.hurried && !self.physical.is_short_of_larges() {
+            self.hurried = false;
+            self.kernel.hurry_cleaner(false);
+        }
+        self.physical.begin_cleaning()
+    }
+
+    /// What [`Server::next_cleaning`] gave is done; `clean` unless the kernel refused.
+    pub fn cleaned(&mut self, clean: bool) {
+        self.physical.end_cleaning(clean);
+        self.note_giving(0);
+    }
+
+    /// The refusal of `pages` pages that can't be had. If dirty large pages are why, the cleaner no longer waits until
+    /// nobody else has anything to do: that may be never.
+    #[cold]
+    pub(crate) fn out_of_memory(&mut self, pages: usize) -> Error {
+        if !self.hurried && self.physical.is_short_of_larges() {
+            self.hurried = true;
+            self.kernel.hurry_cleaner(true);
+        }
+        Error::OutOfMemory {
+            free: bytes(self.physical.usable_pages()),
+            requested: bytes(pages),
+        }
+    }
+
+    /// There may be something to clean.
+    pub(crate) fn wake_cleaner(&mut self) {
+        self.kernel.wake(Worker::Cleaner);
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Physically contiguous runs of pages: finding one, and taking it.
+
+use super::{ChunkForm, PAGE_BITS, Page, Physical, Step};
+use core::ops::Range;
+
+/// What a physically contiguous run has to satisfy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunRequest {
+    /// Pages in the run, at least 1.
+    pub pages: usize,
+    /// The first page's physical address is a multiple of this many pages (a power of two).
+    pub align_pages: usize,
+    /// The run's last byte lies at or below this physical address.
+    pub max_addr: u64,
+    /// The run crosses no multiple of this many pages (a power of two); 0 where that does not matter.
+    pub boundary_pages: usize,
+}
+
+impl Physical {
+    /// The highest run that satisfies `request`, as the first page's index range; `None` where there is none.
+    pub fn find_run(&self, request: &RunRequest) -> Option<Range<usize>> {
+        if request.pages == 0 {
+            return None;
+        }
+        let limit = (request
+            .max_addr
+            .saturating_add(1)
+            .saturating_sub(self.base_addr))
+            >> PAGE_BITS;
+        let mut end = usize::try_from(limit)
+            .unwrap_or(usize::MAX)
+            .min(self.page_capacity());
+        while let Some(last) = self.available.last_below(end) {
+            let run_start = self.available.run_start(last + 1);
+            if let Some(start) = self.fit_in_run(run_start, last + 1, request) {
+                return Some(start..start + request.pages);
+            }
+            end = run_start;
+        }
+        None
+    }
+
+    /// The highest place for `request` inside the free run `run_start .. run_end`.
+    fn fit_in_run(&self, run_start: usize, run_end: usize, request: &RunRequest) -> Option<usize> {
+        let base = (self.base_addr >> PAGE_BITS) as usize;
+        let align = request.align_pages.max(1);
+        let mut start = (run_end.checked_sub(request.pages)? + base) / align * align;
+        if request.boundary_pages != 0 {
+            if request.pages > request.boundary_pages {
+                return None;
+            }
+            let last = start + request.pages - 1;
+            if start / request.boundary_pages != last / request.boundary_pages {
+                // Move down so that the run ends where the boundary is.
+                let boundary = last / request.boundary_pages * request.boundary_pages;
+                start = (boundary - request.pages) / align * align;
+            }
+        }
+        let start = start.checked_sub(base)?;
+        (start >= run_start).then_some(start)
+    }
+
+    /// Pages of the longest free run whose bytes all lie at or below `max_addr`.
+    pub fn largest_run(&self, max_addr: u64) -> usize {
+        let limit = (max_addr.saturating_add(1).saturating_sub(self.base_addr)) >> PAGE_BITS;
+        let limit = usize::try_from(limit)
+            .unwrap_or(usize::MAX)
+            .min(self.page_capacity());
+        let mut largest = 0;
+        let mut position = 0;
+        while let Some(start) = self.available.first_from(position) {
+            if start >= limit {
+                break;
+            }
+            let end = self.available.first_absent_from(start).min(limit);
+            largest = largest.max(end - start);
+            position = end;
+        }
+        largest
+    }
+
+    /// What to do before the free pages `run` can be taken with [`Physical::take_run`]; `None` when nothing is left
+    /// to do.
+    pub fn next_step_for_run(&self, run: Range<usize>) -> Option<Step<()>> {
+        let mut index = run.start;
+        while index < run.end {
+            let page = Page(index as u32);
+            let chunk = page.chunk();
+            match self.chunk_form(chunk) {
+                ChunkForm::InLarge => return Some(Step::SplitLarge(chunk.large())),
+                ChunkForm::Whole => return Some(Step::SplitChunk(chunk)),
+                _ if self.dirty.contains(index) => return Some(Step::Scrub(page)),
+                _ => index += 1,
+            }
+        }
+        None
+    }
+
+    /// Takes a run of free, zeroed frames.
+    pub fn take_run(&mut self, run: Range<usize>) {
+        self.ready.remove_range(run.clone());
+        self.set_taken(run);
+    }
+}
