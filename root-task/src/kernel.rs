@@ -413,6 +413,10 @@ impl Kernel for Sel4 {
         self.workers.wake(worker);
     }
 
+    fn hurry_cleaner(&mut self, hurried: bool) {
+        self.workers.hurry_cleaner(hurried);
+    }
+
     fn signal(&mut self, client: ClientIndex) {
         let notification: cap::Notification = self
             .cptr(Slot::Client(client, ClientObject::Notification))
@@ -432,9 +436,5 @@ impl Kernel for Sel4 {
     fn clear_alarm(&mut self) {
         self.alarms_us[0] = None;
         let _ = self.arm();
-    }
-
-    fn hurry_cleaner(&mut self, hurried: bool) {
-        self.workers.hurry_cleaner(hurried);
     }
 }

@@ -160,8 +160,8 @@ impl Entry<'_> {
             stack_pages: STACK_PAGES,
             priority: self.client.priority,
             budget: self.client.budget.map(|budget| Budget {
-                budget_us: budget.budget_us,
-                period_us: budget.period_us,
+                budget_us: budget.budget_us.into(),
+                period_us: budget.period_us.into(),
             }),
             memory_limit: self.client.memory_limit_bytes,
             children_max: self.client.children_max,

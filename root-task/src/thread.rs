@@ -27,9 +27,8 @@ pub fn start(kernel: &mut Sel4, start: &ThreadStart) -> sel4::Result<()> {
         budget_us,
         period_us,
     } = start.budget.unwrap_or(TURNS);
-    let (budget, period) = (budget_us.into(), period_us.into());
     let data = start.thread.0.into();
-    configure_sched_context(&kernel.bootinfo, sched_context, budget, period, data)?;
+    configure_sched_context(&kernel.bootinfo, sched_context, budget_us, period_us, data)?;
     let fault_endpoint = object(ClientObject::FaultEndpoint);
     let tcb: cap::Tcb = object(ClientObject::Tcb(start.thread)).cast();
     tcb.tcb_set_up(&Thread {

@@ -20,7 +20,7 @@ kmalloc::main!(main);
 struct Kind {
     name: &'static str,
     bytes: usize,
-    /// What a region of fresh memory costs at the least.
+    /// What a region of fresh memory costs.
     fresh: AtomicU64,
 }
 
@@ -31,6 +31,12 @@ impl Kind {
             bytes,
             fresh: AtomicU64::new(0),
         }
+    }
+
+    /// Whether a region costs what a fresh one does. Where instructions are not counted, nobody can say.
+    fn costs_no_zeroing(&self, cost: u64) -> bool {
+        let fresh = self.fresh.load(Ordering::Relaxed);
+        !regions::are_instructions_counted() || cost * 100 <= fresh * (100 + DEARER_MAX)
     }
 }
 
@@ -43,9 +49,10 @@ static KINDS: [Kind; 3] = [
 
 /// Regions that are taken to know what one costs. The first of them may need tables.
 const SAMPLES: usize = 9;
-/// How much dearer than fresh memory what has been cleaned may be at the most: zeroing 2 MiB is 100 times dearer.
-const FACTOR: u64 = 2;
-
+/// How much dearer than fresh memory what has been cleaned may be, in percent. Zeroing 2 MiB is 80 times dearer.
+const DEARER_MAX: u64 = 10;
+/// Large pages that the server gathers when it has none.
+const GATHERED: usize = 4;
 /// Turns that a client leaves to others before it gives up waiting for a large page.
 const TURNS_MAX: usize = 1000;
 
@@ -57,6 +64,7 @@ static TESTS: &[Test] = &[
         "dirty_memory_is_zero_too_but_large_pages_are_waited_for",
         dirty,
     ),
+    ("large_pages_are_gathered_from_small_ones", gathered),
 ];
 
 fn main() -> u8 {
@@ -106,9 +114,8 @@ fn fresh() -> Outcome {
 
 /// Takes all memory there is, in large regions as long as there are any. All of it has to be zero.
 fn take_all(regions: &mut Regions) -> Outcome {
-    for kind in &KINDS {
-        while regions.take(kind.bytes).is_ok() {}
-    }
+    while KINDS.iter().any(|kind| regions.take(kind.bytes).is_ok()) {}
+    check!(!regions.is_full());
     check!(regions.are_zero());
     regions.fill();
     Ok(())
@@ -129,7 +136,7 @@ fn clean() -> Outcome {
         let taken = &mut regions.all()[from..];
         check!(taken.len() >= SAMPLES);
         let median = report(kind, "cleaned", taken);
-        check!(median <= FACTOR * kind.fresh.load(Ordering::Relaxed));
+        check!(kind.costs_no_zeroing(median));
     }
     take_all(&mut regions)?;
     regions.give_all();
@@ -169,6 +176,24 @@ fn dirty() -> Outcome {
         check!(again.iter().all(Region::is_zero));
         regions.fill();
     }
+    regions.give_all();
+    Ok(())
+}
+
+/// Uses all memory in pieces that are no large pages; some large pages are made of that again.
+fn gathered() -> Outcome {
+    idle::wait();
+    let mut regions = Regions::new();
+    while regions.take(KINDS[0].bytes / 2).is_ok() {}
+    take_all(&mut regions)?;
+    regions.give_all();
+    idle::wait();
+    for _ in 0..GATHERED {
+        ok!(regions.take(KINDS[0].bytes));
+    }
+    let median = report(&KINDS[0], "gathered", regions.all());
+    check!(KINDS[0].costs_no_zeroing(median));
+    check!(regions.are_zero());
     regions.give_all();
     Ok(())
 }

@@ -8,7 +8,23 @@ use kmalloc::{Error, ServerSource, Source};
 /// What regions are filled with.
 const PATTERN: u64 = 0x5ec2_e75e_c2e7;
 /// Regions at the most; an array of them is on the stack.
-const COUNT_MAX: usize = 560;
+const COUNT_MAX: usize = 400;
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: every x86_64 processor has a time-stamp counter, and seL4 lets programs read it.
+    unsafe { _rdtsc() }
+}
+
+/// Whether costs are instructions, as under `--icount`: then doing nothing always costs the same.
+pub fn are_instructions_counted() -> bool {
+    let nothing = || {
+        let before = now();
+        now() - before
+    };
+    let first = nothing();
+    (0..100).all(|_| nothing() == first)
+}
 
 /// A region.
 #[derive(Clone, Copy, Debug)]
@@ -63,29 +79,25 @@ impl Regions {
         &mut self.regions[..self.count]
     }
 
+    /// Whether no more can be taken, whatever memory there is.
+    pub fn is_full(&self) -> bool {
+        self.count == COUNT_MAX
+    }
+
     /// Takes one more.
     pub fn take(&mut self, bytes: usize) -> Result<(), Error> {
-        // SAFETY: every x86_64 processor has a time-stamp counter, and seL4 lets programs read it.
-        let before = unsafe { _rdtsc() };
+        let limit = COUNT_MAX as u64;
+        let place = self.regions.get_mut(self.count);
+        let place = place.ok_or(Error::OutOfSlots { limit })?;
+        let before = now();
         let start = ServerSource::new().large_alloc(bytes, 1)?;
-        // SAFETY: as above.
-        let cost = unsafe { _rdtsc() } - before;
-        let region = Region {
+        let cost = now() - before;
+        *place = Region {
             start: start.cast(),
             bytes,
             cost,
         };
-        match self.regions.get_mut(self.count) {
-            Some(place) => {
-                *place = region;
-                self.count += 1;
-            }
-            None => {
-                region.give();
-                let limit = COUNT_MAX as u64;
-                return Err(Error::OutOfSlots { limit });
-            }
-        }
+        self.count += 1;
         Ok(())
     }
 

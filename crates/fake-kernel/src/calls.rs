@@ -422,6 +422,10 @@ impl Kernel for FakeKernel {
         self.woken.insert(worker);
     }
 
+    fn hurry_cleaner(&mut self, hurried: bool) {
+        self.hurried = hurried;
+    }
+
     fn signal(&mut self, client: ClientIndex) {
         let notification = Slot::Client(client, ClientObject::Notification);
         assert!(
@@ -444,9 +448,5 @@ impl Kernel for FakeKernel {
 
     fn clear_alarm(&mut self) {
         self.clock.alarm_us = None;
-    }
-
-    fn hurry_cleaner(&mut self, hurried: bool) {
-        self.hurried = hurried;
     }
 }

@@ -11,7 +11,7 @@ impl<K: Kernel> Server<K> {
     /// The next thing to clean, which nobody can have until [`Server::cleaned`]; `None` where nothing is worth it, or the
     /// last one is not done.
     pub fn next_cleaning(&mut self) -> Option<Cleaning> {
-        if self.hurried && !self.physical.is_short_of_larges() {
+        if self.hurried && !self.physical.is_wanting() {
             self.hurried = false;
             self.kernel.hurry_cleaner(false);
         }
@@ -24,22 +24,30 @@ impl<K: Kernel> Server<K> {
         self.note_giving(0);
     }
 
-    /// The refusal of `pages` pages that can't be had. If dirty large pages are why, the cleaner no longer waits until
+    /// Somebody wants so many pages. If dirty large pages are why they can't be had, the cleaner no longer waits until
     /// nobody else has anything to do: that may be never.
-    #[cold]
-    pub(crate) fn out_of_memory(&mut self, pages: usize) -> Error {
-        if !self.hurried && self.physical.is_short_of_larges() {
+    pub(crate) fn want_pages(&mut self, pages: usize) {
+        if self.physical.want(pages) && !self.hurried {
             self.hurried = true;
             self.kernel.hurry_cleaner(true);
         }
+    }
+
+    /// The refusal of `pages` pages that can't be had.
+    #[cold]
+    pub(crate) fn out_of_memory(&mut self, pages: usize) -> Error {
+        self.want_pages(pages);
         Error::OutOfMemory {
             free: bytes(self.physical.usable_pages()),
             requested: bytes(pages),
         }
     }
 
-    /// There may be something to clean.
+    /// There may be something to clean, and somebody may wait for it.
     pub(crate) fn wake_cleaner(&mut self) {
         self.kernel.wake(Worker::Cleaner);
+        if let Some(pages) = self.least_awaited() {
+            self.want_pages(pages);
+        }
     }
 }

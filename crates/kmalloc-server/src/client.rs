@@ -290,6 +290,9 @@ pub struct Family {
     pub given_pages: usize,
 }
 
+// From an index to the place is one instruction, a multiplication. By a power of two it would be two: copied and shifted.
+const _: () = assert!(!size_of::<Client>().is_power_of_two());
+
 impl Client {
     /// A vacant place.
     pub const VACANT: Client = Client {

@@ -166,9 +166,9 @@ pub struct Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Microseconds that it may run in each period.
-    pub budget_us: u32,
+    pub budget_us: u64,
     /// Microseconds of a period.
-    pub period_us: u32,
+    pub period_us: u64,
 }
 
 /// How a client's thread starts.
@@ -262,6 +262,8 @@ pub trait Kernel {
 
     /// Tells a worker that there is work for it. One that knows is not told again.
     fn wake(&mut self, worker: Worker);
+    /// Gives the cleaner as much of the processor as a client has, or only what nobody else wants.
+    fn hurry_cleaner(&mut self, hurried: bool);
     /// Signals a client's notification.
     fn signal(&mut self, client: ClientIndex);
 
@@ -272,6 +274,4 @@ pub trait Kernel {
     fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused>;
     /// Forgets the alarm.
     fn clear_alarm(&mut self);
-    /// Gives the cleaner as much of the processor as a client has, or only what nobody else wants.
-    fn hurry_cleaner(&mut self, hurried: bool);
 }

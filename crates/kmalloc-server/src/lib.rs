@@ -66,14 +66,14 @@ pub struct Server<K> {
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
+    /// Whether the cleaner has been told to hurry.
+    hurried: bool,
     /// Clients that were ever begun.
     births: u64,
     /// Clients that are to be built, or taken back.
     queue: lives::Queue,
     /// What clients are to be told.
     board: notices::Board,
-    /// Whether the cleaner has been told to hurry.
-    hurried: bool,
     /// Why the last quick request was refused: out of the way of those that are not.
     refusal: Error,
 }
@@ -147,10 +147,10 @@ impl<K: Kernel> Server<K> {
             physical,
             mcs,
             total_pages,
+            hurried: false,
             births: 0,
             queue: lives::Queue::default(),
             board: notices::Board::new(total_pages / PRESSURE_SHARE),
-            hurried: false,
             refusal: Error::NotPermitted,
         }
     }

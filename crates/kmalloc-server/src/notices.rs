@@ -144,6 +144,7 @@ impl<K: Kernel> Server<K> {
             return Err(error);
         }
         if pages > 0 {
+            self.want_pages(pages);
             self.begin_round();
         }
         Ok(Reply::Done)
@@ -152,7 +153,7 @@ impl<K: Kernel> Server<K> {
     /// So many pages are about to be taken: will memory be short?
     #[inline(always)]
     pub(crate) fn note_taking(&mut self, pages: usize) {
-        let free = self.physical.usable_pages().saturating_sub(pages);
+        let free = self.physical.free_pages().saturating_sub(pages);
         if free < self.board.mark_pages && !self.board.short {
             self.become_short();
         }
@@ -165,14 +166,15 @@ impl<K: Kernel> Server<K> {
         self.begin_round();
     }
 
-    /// So many pages are about to be given back: is that enough, or enough for somebody who waits?
+    /// So many pages are about to be given back: is that enough, or enough for somebody who waits? What is dirty may have
+    /// to be cleaned before it counts for those.
     #[inline(always)]
     pub(crate) fn note_giving(&mut self, pages: usize) {
-        let free = self.physical.usable_pages() + pages;
+        let free = self.physical.free_pages() + pages;
         if self.board.short && free >= self.board.mark_pages + self.board.mark_pages / 4 {
             self.board.short = false;
         }
-        if free >= self.board.least_awaited {
+        if self.physical.usable_pages() + pages >= self.board.least_awaited {
             self.begin_round();
         }
     }
@@ -181,6 +183,12 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn begin_round(&mut self) {
         self.board.next = Some(0);
         self.kernel.wake(Worker::Reclaimer);
+    }
+
+    /// The fewest pages that anybody is known to wait for.
+    pub(crate) fn least_awaited(&self) -> Option<usize> {
+        let pages = self.board.least_awaited;
+        (pages != usize::MAX).then_some(pages)
     }
 
     pub(crate) fn has_notices(&self) -> bool {
@@ -196,9 +204,9 @@ impl<K: Kernel> Server<K> {
             self.board.least_awaited = usize::MAX;
         }
         let end = (first + SLICE_CLIENTS).min(self.clients.len());
-        let free = self.physical.usable_pages();
+        let usable = self.physical.usable_pages();
         for index in first..end {
-            self.give_notice(ClientIndex(index as u16), free);
+            self.give_notice(ClientIndex(index as u16), usable);
         }
         let over = end == self.clients.len();
         self.board.next = (!over).then_some(end);
@@ -209,7 +217,7 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    fn give_notice(&mut self, client: ClientIndex, free: usize) {
+    fn give_notice(&mut self, client: ClientIndex, usable: usize) {
         let Some(account) = self.clients.get_mut(client.index()) else {
             return;
         };
@@ -223,7 +231,7 @@ impl<K: Kernel> Server<K> {
             events |= notices.watched & Events::PRESSURE;
         }
         if awaited > 0 {
-            if free >= awaited {
+            if usable >= awaited {
                 events = (events | Events::MEMORY) - Events::TIMEOUT;
             } else if !events.contains(Events::TIMEOUT) {
                 self.board.least_awaited = self.board.least_awaited.min(awaited);

@@ -68,9 +68,18 @@ impl Physical {
         self.cleaning
     }
 
-    /// Whether there are few clean large pages and some to clean.
-    pub fn is_short_of_larges(&self) -> bool {
-        self.whole_larges.len() < LARGES_WANTED && !self.dirty_larges.is_empty()
+    /// So many pages are wanted at once. Whether cleaning large pages helps.
+    pub fn want(&mut self, pages: usize) -> bool {
+        self.wanted_pages = self
+            .wanted_pages
+            .max(pages)
+            .max(LARGES_WANTED * LARGE_PAGES);
+        self.is_wanting()
+    }
+
+    /// Whether as many pages as are wanted can't be had, and cleaning large pages helps.
+    pub fn is_wanting(&self) -> bool {
+        self.available.len() < self.wanted_pages && !self.dirty_larges.is_empty()
     }
 
     /// Sets the next thing to clean apart, so that nobody takes it; `None` where nothing is worth it, or something is
@@ -78,6 +87,9 @@ impl Physical {
     pub fn begin_cleaning(&mut self) -> Option<Cleaning> {
         if self.cleaning.is_some() {
             return None;
+        }
+        if !self.is_wanting() {
+            self.wanted_pages = 0;
         }
         let cleaning = self.next_cleaning()?;
         match cleaning {
@@ -106,11 +118,11 @@ impl Physical {
         self.cleaning
     }
 
-    /// Large pages come first while there are few: a client's call can have everything else dirty, if need be. Then what
-    /// is cleaned soonest.
+    /// Large pages come first while there are few, or too few: a client's call can have everything else dirty, if need be.
+    /// Then what is cleaned soonest.
     fn next_cleaning(&self) -> Option<Cleaning> {
         let dirty_large = || Some(Cleaning::Large(Large(self.dirty_larges.last()? as u32)));
-        if self.whole_larges.len() < LARGES_WANTED
+        if (self.whole_larges.len() < LARGES_WANTED || self.is_wanting())
             && let Some(cleaning) = dirty_large().or_else(|| self.next_gathering())
         {
             return Some(cleaning);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Ends of clients: everything comes back, and nothing of one life reaches into another.
 
-use crate::scan::scan;
 use crate::system::{Answer, MIB, PAGE, RAM, System, UNLIMITED, program};
 use kmalloc_protocol::{Error, LABEL, Reply, Request};
 use kmalloc_server::Outcome;
@@ -260,35 +259,4 @@ fn a_client_begins_with_its_program_its_start_page_and_nothing_else() {
     let other = system.spawn(UNLIMITED);
     assert_eq!(system.read(other, 0x40_1010), *b"initial data");
     assert_eq!(program(0).loads.len(), 2);
-}
-
-#[test]
-fn a_dead_client_is_taken_back_in_slices_and_others_are_served_between() {
-    let mut system = System::new(RAM);
-    system.settles = false;
-    let victim = system.spawn(UNLIMITED);
-    let free = system.books().free;
-    let dead = system.spawn(UNLIMITED);
-    fill_up(&mut system, dead);
-    let (badge, committed) = (system.badge(dead), system.committed(dead));
-    let outcome = system.server.end(dead, End::Killed);
-    assert!(matches!(outcome, Outcome::Ended { .. }), "{outcome:?}");
-    assert_eq!(system.committed(dead), committed, "nothing is back yet");
-    let mut slices = 0;
-    while system.work() {
-        scan(&system.server);
-        slices += 1;
-        let block = system.kmalloc(victim, 5 * PAGE).expect("memory");
-        assert!(system.is_zero(victim, block, 5 * PAGE));
-        assert_eq!(system.kfree(victim, block), Ok(Reply::Done));
-        let answer = system.send(badge, LABEL, false, &[8, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(answer, Answer::Response(Err(Error::NotPermitted)));
-        assert_ne!(system.server.spawn(&program(0)), Ok(dead), "not its place");
-    }
-    scan(&system.server);
-    assert!(slices > 40, "{slices} slices of a few things each");
-    assert!(!system.server.has_work());
-    system.kill(victim);
-    assert!(system.books().free >= free);
-    assert_eq!(system.books().committed, 0);
 }

@@ -81,8 +81,7 @@ fn who_waits_is_told_when_as_much_is_free() {
     for block in blocks {
         let free = system.books().free;
         let told = [small, large].map(|client| system.events(client));
-        assert_eq!(told[0].contains(Events::MEMORY), false);
-        assert_eq!(told[1].contains(Events::MEMORY), false);
+        assert!(!told.iter().any(|told| told.contains(Events::MEMORY)));
         assert!(free < 8 * MIB);
         assert_eq!(system.kfree(hog, block), Ok(Reply::Done));
         let free = system.books().free;
@@ -90,7 +89,7 @@ fn who_waits_is_told_when_as_much_is_free() {
             assert_eq!(system.events(large), Events::MEMORY);
             break;
         }
-        if free >= 2 * MIB && free < 2 * MIB + 32 * PAGE {
+        if (2 * MIB..2 * MIB + 32 * PAGE).contains(&free) {
             assert_eq!(system.events(small), Events::MEMORY);
         }
     }

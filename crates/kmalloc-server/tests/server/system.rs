@@ -73,6 +73,8 @@ pub struct System {
     pub scan_every: u64,
     /// Clients by their names in the manifest.
     pub names: BTreeMap<String, ClientIndex>,
+    /// The most bytes that one kernel call zeroed in the last request.
+    pub last_zeroed: u64,
     /// Whether all work is done as soon as there is any; else by [`System::work`] and [`System::settle`] alone.
     pub settles: bool,
     /// Who may kill whom, besides their own children.
@@ -80,8 +82,6 @@ pub struct System {
     /// Clients that work ended or that could not be built, and clients that are gone, in that order.
     pub ended: Vec<(ClientIndex, Obituary)>,
     pub gone: Vec<ClientIndex>,
-    /// The most bytes that one kernel call zeroed in the last request.
-    pub last_zeroed: u64,
     requests: u64,
 }
 
@@ -106,11 +106,11 @@ impl System {
             server: Server::new(kernel, physical, mcs),
             scan_every: 1,
             names: BTreeMap::new(),
+            last_zeroed: 0,
             settles: true,
             killers: Vec::new(),
             ended: Vec::new(),
             gone: Vec::new(),
-            last_zeroed: 0,
             requests: 0,
         }
     }
