@@ -11,7 +11,7 @@ mod tests;
 
 pub(crate) const MAGIC: [u8; 4] = *b"KMSY";
 /// Goes up with every change of a record.
-pub(crate) const VERSION: u16 = 3;
+pub(crate) const VERSION: u16 = 4;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Header {
@@ -171,6 +171,9 @@ fn check_clients(mut clients: Clients<'_>, program_count: u32) -> Result<&[u8], 
             .any(|endpoint| endpoint >= ENDPOINTS_MAX)
         {
             return Err(Error::Client(index));
+        }
+        if client.memory_reserved_bytes > client.memory_limit_bytes {
+            return Err(Error::ClientReservation(index));
         }
         if !(1..=PRIORITY_MAX).contains(&client.priority) {
             return Err(Error::ClientPriority(index));

@@ -15,6 +15,7 @@ impl<K: Kernel> Server<K> {
             self.hurried = false;
             self.kernel.hurry_cleaner(false);
         }
+        self.physical.keep_usable(self.set_aside());
         self.physical.begin_cleaning()
     }
 
@@ -33,12 +34,12 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// The refusal of `pages` pages that can't be had.
+    /// The refusal of `pages` pages that can't be had, by a client for which `own` are set aside.
     #[cold]
-    pub(crate) fn out_of_memory(&mut self, pages: usize) -> Error {
+    pub(crate) fn out_of_memory(&mut self, pages: usize, own: usize) -> Error {
         self.want_pages(pages);
         Error::OutOfMemory {
-            free: bytes(self.physical.usable_pages()),
+            free: bytes(self.usable_for(own)),
             requested: bytes(pages),
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the server keeps of a client.
 
+use crate::account::Slots;
 use crate::kernel::{Budget, ClientIndex, Worker};
 use crate::notices::Notices;
 use crate::segments::SEGMENT_PAGES;
@@ -215,10 +216,14 @@ pub struct Client {
     pub generation: u16,
     /// Pages it may have.
     pub limit_pages: usize,
+    /// Pages that it can have whatever others do.
+    pub reserved_pages: usize,
     /// Pages it has.
     pub committed_pages: usize,
     /// The most it has had.
     pub committed_peak: usize,
+    /// Slots that it may have, and has.
+    pub slots: Slots,
     /// For each class, the first bucket that has a free block, by page number.
     pub partial: [u32; CLASS_COUNT],
     /// For each window, the first segment.
@@ -229,6 +234,8 @@ pub struct Client {
     pub pages: u32,
     /// First of the chunks of kernel objects that the client has.
     pub chunks: u32,
+    /// First of the chunks that kernel objects are to be made of later.
+    pub stock: u32,
     /// Bytes from the start of the first chunk that objects have been made of: the kernel's own mark.
     pub chunk_used: usize,
     /// First of the page tables that are not in use.
@@ -300,13 +307,16 @@ impl Client {
         badge: NO_BADGE,
         generation: 0,
         limit_pages: 0,
+        reserved_pages: 0,
         committed_pages: 0,
         committed_peak: 0,
+        slots: Slots::NONE,
         partial: [NONE; CLASS_COUNT],
         segments: [NONE; Window::ALL.len()],
         segment_count: 0,
         pages: NONE,
         chunks: NONE,
+        stock: NONE,
         chunk_used: 0,
         spare_tables: NONE,
         vspace: NONE,

@@ -65,14 +65,16 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn kmalloc_dma(&mut self, client: ClientIndex, request: &DmaRequest) -> Response {
         let (run, cache) = request.check()?;
         self.check_quota(client, run.pages)?;
+        let own = self.client_mut(client)?.set_aside();
         let frames = self
             .physical
             .find_run(&run)
-            .ok_or_else(|| self.why_no_run(&run))?;
+            .ok_or_else(|| self.why_no_run(&run, own))?;
+        self.check_supply(client, run.pages)?;
         while let Some(step) = self.physical.next_step_for_run(frames.clone()) {
             self.carry_out(step)?;
         }
-        self.charge(client, run.pages)?;
+        self.charge(client, run.pages, run.pages)?;
         self.physical.take_run(frames.clone());
         let plan = RunPlan {
             // A page before and a page behind: what a driver or device writes past the end hits nobody.
@@ -108,13 +110,13 @@ impl<K: Kernel> Server<K> {
         for index in frames {
             let page = Page(index as u32);
             if !self.physical.is_free(page) {
-                self.refund(client, 1);
+                self.refund(client, 1, 1);
                 self.physical.give_clean_page(page);
             }
         }
     }
 
-    fn why_no_run(&mut self, run: &RunRequest) -> Error {
+    fn why_no_run(&mut self, run: &RunRequest, own: usize) -> Error {
         let requested = bytes(run.pages);
         let below = bytes(self.physical.largest_run(run.max_addr));
         let largest = bytes(self.physical.largest_run(u64::MAX));
@@ -125,7 +127,7 @@ impl<K: Kernel> Server<K> {
             };
         }
         if self.physical.usable_pages() < run.pages {
-            return self.out_of_memory(run.pages);
+            return self.out_of_memory(run.pages, own);
         }
         Error::NoContiguousRun {
             largest: below,

@@ -80,6 +80,7 @@ impl<K: Kernel> Server<K> {
         account.life = Life::Ending;
         account.badge = NO_BADGE;
         account.obituary = Some(obituary);
+        self.end_reservation(client);
         if self.kernel.stop_threads(client, threads).is_err() {
             self.give_up(client);
         } else if !waits_in_queue {
