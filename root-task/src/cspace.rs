@@ -69,9 +69,9 @@ impl Layout {
             Slot::Client(client, which) => {
                 self.clients + client.index() * CLIENT_SLOTS + which.number()
             }
-            Slot::Copy(copy) => self.copies + copy as usize,
             // Behind those of boot.
             Slot::Scratch => self.boot + LEAF_SLOTS - 1,
+            Slot::Copy(copy) => self.copies + copy as usize,
         }
     }
 

@@ -125,8 +125,8 @@ pub(crate) struct Capabilities {
     chunks: Vec<Option<Capability>>,
     pages: Vec<Option<Capability>>,
     clients: BTreeMap<(ClientIndex, ClientObject), Capability>,
-    copies: BTreeMap<u32, Capability>,
     scratch: Option<Capability>,
+    copies: BTreeMap<u32, Capability>,
 }
 
 impl Capabilities {
@@ -138,8 +138,8 @@ impl Capabilities {
             chunks: vec![None; pages / 16],
             pages: vec![None; pages],
             clients: BTreeMap::new(),
-            copies: BTreeMap::new(),
             scratch: None,
+            copies: BTreeMap::new(),
         }
     }
 
@@ -150,8 +150,8 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks.get(chunk.index())?.as_ref(),
             Slot::Page(page) => self.pages.get(page.index())?.as_ref(),
             Slot::Client(client, which) => self.clients.get(&(client, which)),
-            Slot::Copy(copy) => self.copies.get(&copy),
             Slot::Scratch => self.scratch.as_ref(),
+            Slot::Copy(copy) => self.copies.get(&copy),
         }
     }
 
@@ -162,8 +162,8 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks.get_mut(chunk.index())?.as_mut(),
             Slot::Page(page) => self.pages.get_mut(page.index())?.as_mut(),
             Slot::Client(client, which) => self.clients.get_mut(&(client, which)),
-            Slot::Copy(copy) => self.copies.get_mut(&copy),
             Slot::Scratch => self.scratch.as_mut(),
+            Slot::Copy(copy) => self.copies.get_mut(&copy),
         }
     }
 
@@ -188,8 +188,8 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks[chunk.index()].replace(capability),
             Slot::Page(page) => self.pages[page.index()].replace(capability),
             Slot::Client(client, which) => self.clients.insert((client, which), capability),
-            Slot::Copy(copy) => self.copies.insert(copy, capability),
             Slot::Scratch => self.scratch.replace(capability),
+            Slot::Copy(copy) => self.copies.insert(copy, capability),
         };
         assert!(old.is_none(), "{slot:?} was occupied");
     }
@@ -202,8 +202,8 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks.get_mut(chunk.index())?.take(),
             Slot::Page(page) => self.pages.get_mut(page.index())?.take(),
             Slot::Client(client, which) => self.clients.remove(&(client, which)),
-            Slot::Copy(copy) => self.copies.remove(&copy),
             Slot::Scratch => self.scratch.take(),
+            Slot::Copy(copy) => self.copies.remove(&copy),
         }?;
         if let Some(parent) = capability.parent.and_then(|parent| self.get_mut(parent))
             && let Kind::Untyped { children, .. } = &mut parent.kind

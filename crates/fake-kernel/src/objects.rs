@@ -26,7 +26,7 @@ impl FakeKernel {
             Slot::Page(page) => page,
             Slot::Chunk(chunk) => chunk.first_page(),
             Slot::LargeFrame(large) => large.first_chunk().first_page(),
-            Slot::Large(_) | Slot::Client(..) | Slot::Copy(_) | Slot::Scratch => return,
+            Slot::Large(_) | Slot::Client(..) | Slot::Scratch | Slot::Copy(_) => return,
         };
         assert_eq!(
             self.address_of(expected),

@@ -34,13 +34,22 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// The refusal of `pages` pages that can't be had, by a client for which `own` are set aside.
+    /// The refusal of `pages` pages that can't be had, or can't be had yet, by a client for which `own` are set aside.
     #[cold]
     pub(crate) fn out_of_memory(&mut self, pages: usize, own: usize) -> Error {
         self.want_pages(pages);
-        Error::OutOfMemory {
-            free: bytes(self.usable_for(own)),
-            requested: bytes(pages),
+        let requested = bytes(pages);
+        let usable = bytes(self.usable_for(own));
+        let free = (self.physical.free_pages() + own).saturating_sub(self.set_aside());
+        let free = bytes(free);
+        if free >= requested && free > usable {
+            Error::BeingCleaned {
+                usable,
+                free,
+                requested,
+            }
+        } else {
+            Error::OutOfMemory { free, requested }
         }
     }
 

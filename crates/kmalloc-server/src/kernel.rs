@@ -19,10 +19,10 @@ pub enum Slot {
     Page(Page),
     /// An object of a client that is smaller than a page.
     Client(ClientIndex, ClientObject),
-    /// A copy of a frame's capability, by which one of several clients has the frame mapped; from a pool.
-    Copy(u32),
     /// What [`Worker::Cleaner`] makes of an untyped to have it zeroed; empty but for that moment.
     Scratch,
+    /// A copy of a frame's capability, by which one of several clients has the frame mapped; from a pool.
+    Copy(u32),
 }
 
 /// The place of a client in the server's registry.

@@ -154,7 +154,9 @@ impl Run {
                     stocks
                         || matches!(
                             error,
-                            Error::OutOfMemory { .. } | Error::NoContiguousRun { .. }
+                            Error::OutOfMemory { .. }
+                                | Error::NoContiguousRun { .. }
+                                | Error::BeingCleaned { .. }
                         ),
                     "a spawn fails: {error}"
                 );
@@ -208,6 +210,11 @@ impl Run {
                 let account = self.system.server.client(model.client);
                 assert_eq!(account.map(|it| it.slots.limit as u64), Some(limit));
             }
+            Error::BeingCleaned {
+                usable,
+                free,
+                requested,
+            } => assert!(usable < free && requested <= free),
             other => panic!("refused for no reason: {other}"),
         }
     }

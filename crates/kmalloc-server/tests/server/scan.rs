@@ -73,17 +73,17 @@ fn scan_pages(kernel: &FakeKernel, physical: &Physical, shared: &Shared<'_>) -> 
     for page in (0..physical.page_capacity() as u32).map(Page) {
         let expected = match kernel.capability(Slot::Page(page)).map(|page| &page.kind) {
             Some(Kind::Frame { usage, .. }) => {
-                let is_free = physical.is_free(page);
-                if *usage == FrameUse::Unmapped && !is_free {
-                    free.held += usize::from(!shared.contains_key(&page));
-                } else if *usage == FrameUse::Unmapped {
+                let is_shared = shared.contains_key(&page);
+                if *usage == FrameUse::Unmapped && !is_shared && !physical.is_free(page) {
+                    free.held += 1;
+                } else if *usage == FrameUse::Unmapped && !is_shared {
                     free.frames += usize::from(!is_being_cleaned(physical, page));
                     assert!(
                         !physical.is_ready(page) || kernel.is_zero_page(page),
                         "{page:?} counts as zero and is not"
                     );
                 }
-                *usage == FrameUse::Unmapped && is_free
+                *usage == FrameUse::Unmapped && !is_shared && physical.is_free(page)
             }
             Some(_) => false,
             None => match physical.chunk_form(page.chunk()) {

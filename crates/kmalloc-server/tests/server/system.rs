@@ -73,10 +73,10 @@ pub struct System {
     pub server: Server<FakeKernel>,
     /// Requests between two scans; 1 scans after each.
     pub scan_every: u64,
-    /// Clients by their names in the manifest.
-    pub names: BTreeMap<String, ClientIndex>,
     /// The most bytes that one kernel call zeroed in the last request.
     pub last_zeroed: u64,
+    /// Clients by their names in the manifest.
+    pub names: BTreeMap<String, ClientIndex>,
     /// Whether all work is done as soon as there is any; else by [`System::work`] and [`System::settle`] alone.
     pub settles: bool,
     /// Who may kill whom, besides their own children.
@@ -107,8 +107,8 @@ impl System {
         System {
             server: Server::new(kernel, physical, mcs),
             scan_every: 1,
-            names: BTreeMap::new(),
             last_zeroed: 0,
+            names: BTreeMap::new(),
             settles: true,
             killers: Vec::new(),
             ended: Vec::new(),
