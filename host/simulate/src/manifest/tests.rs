@@ -175,13 +175,13 @@ fn broken_fields_are_named_with_their_line() {
         ),
         (
             "name = \"hello\"\nmemory_limit = \"1M\"\nmemory_reserved = \"2M\"\n",
-            6,
+            7,
             "client.memory_reserved",
             "more than memory_limit",
         ),
         (
             "name = \"hello\"\nmemory_limit = \"1M\"\nslot_limit = -1\n",
-            6,
+            7,
             "client.slot_limit",
             "0 to",
         ),
