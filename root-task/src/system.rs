@@ -152,12 +152,14 @@ impl Entry<'_> {
         StartPage::write(&mut start_page, IPC_BUFFER_ADDRESS, data, arguments)
             .map_err(StartError::StartPage)?;
         self.build(|spawn| {
+            let limit = match memory {
+                0 => spawn.memory_limit,
+                memory => memory,
+            };
             work(&Spawn {
                 start_page: &start_page,
-                memory_limit: match memory {
-                    0 => spawn.memory_limit,
-                    memory => memory,
-                },
+                memory_limit: limit,
+                memory_reserved: spawn.memory_reserved.min(limit),
                 ..*spawn
             })
             .map_err(StartError::Server)
@@ -182,6 +184,8 @@ impl Entry<'_> {
                 period_us: budget.period_us.into(),
             }),
             memory_limit: self.client.memory_limit_bytes,
+            memory_reserved: self.client.memory_reserved_bytes,
+            slot_limit: self.client.slot_limit,
             children_max: self.client.children_max,
         })
     }

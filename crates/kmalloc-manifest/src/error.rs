@@ -27,6 +27,8 @@ pub enum Error {
     ClientPriority(u32),
     /// The budget of this client is 0 or longer than its period.
     ClientBudget(u32),
+    /// More memory is reserved for this client than it may have.
+    ClientReservation(u32),
     /// Bytes follow the last record.
     TrailingBytes,
 }
@@ -62,6 +64,12 @@ impl fmt::Display for Error {
                 write!(
                     formatter,
                     "client {index} has a budget of no time, or of more than its period"
+                )
+            }
+            Self::ClientReservation(index) => {
+                write!(
+                    formatter,
+                    "client {index} reserves more memory than its limit"
                 )
             }
             Self::TrailingBytes => write!(formatter, "bytes follow the last client"),

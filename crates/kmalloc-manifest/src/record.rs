@@ -34,6 +34,10 @@ pub struct Client<'a> {
     pub budget: Option<Budget>,
     /// Most bytes of memory that may be charged to it at any time.
     pub memory_limit_bytes: u64,
+    /// Bytes of that which are set aside for it from its start; at most all of them.
+    pub memory_reserved_bytes: u64,
+    /// Most capabilities that the server may hold for it; `None`: what its memory limit asks for.
+    pub slot_limit: Option<u32>,
     /// Whether the root task starts it after boot; if not, only another client can.
     pub start: bool,
     /// Whether it serves the others: when they have all ended, its notification tells it to end too.

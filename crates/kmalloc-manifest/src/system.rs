@@ -172,6 +172,9 @@ fn check_clients(mut clients: Clients<'_>, program_count: u32) -> Result<&[u8], 
         {
             return Err(Error::Client(index));
         }
+        if client.memory_reserved_bytes > client.memory_limit_bytes {
+            return Err(Error::ClientReservation(index));
+        }
         if !(1..=PRIORITY_MAX).contains(&client.priority) {
             return Err(Error::ClientPriority(index));
         }

@@ -190,4 +190,19 @@ pub struct Stats {
     /// Requests refused so far, as a number.
     #[serde(with = "le")]
     pub failures: u64,
+    /// What of the limit it can have whatever others do.
+    #[serde(with = "le")]
+    pub reserved: u64,
+    /// Dataspaces that it has made and holds.
+    #[serde(with = "le")]
+    pub dataspace_bytes: u64,
+    /// How many capabilities the server may hold for it, as a number.
+    #[serde(with = "le")]
+    pub slot_limit: u64,
+    /// How many the server holds, as a number.
+    #[serde(with = "le")]
+    pub slots: u64,
+    /// The most of it, as a number.
+    #[serde(with = "le")]
+    pub slots_peak: u64,
 }

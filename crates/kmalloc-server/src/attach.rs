@@ -147,15 +147,16 @@ impl<K: Kernel> Server<K> {
 
     /// A slot for a copy, on the client's list.
     fn take_copy(&mut self, client: ClientIndex, dataspace: u32) -> Result<u32, Error> {
+        self.charge_slots(client, 1)?;
         let limit = self.copies.capacity() as u64;
         let account = self
             .clients
             .get_mut(client.index())
             .ok_or(Error::NotPermitted)?;
-        let copy = self
-            .copies
-            .take(dataspace, client, &mut account.copies)
-            .ok_or(Error::OutOfSlots { limit })?;
+        let Some(copy) = self.copies.take(dataspace, client, &mut account.copies) else {
+            self.refund_slots(client, 1);
+            return Err(Error::OutOfSlots { limit });
+        };
         if let Some(dataspace) = self.dataspaces.get_mut(dataspace) {
             dataspace.copies += 1;
         }
@@ -173,6 +174,7 @@ impl<K: Kernel> Server<K> {
         if let Some(account) = self.clients.get_mut(place.owner.index()) {
             self.copies.give(copy, &mut account.copies);
         }
+        self.refund_slots(place.owner, 1);
     }
 
     /// Unmaps what is mapped by a copy, and empties its slot.

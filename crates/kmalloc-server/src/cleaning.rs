@@ -15,6 +15,7 @@ impl<K: Kernel> Server<K> {
             self.hurried = false;
             self.kernel.hurry_cleaner(false);
         }
+        self.physical.keep_usable(self.set_aside());
         self.physical.begin_cleaning()
     }
 
@@ -33,13 +34,14 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// The refusal of `pages` pages that can't be had, or can't be had yet.
+    /// The refusal of `pages` pages that can't be had, or can't be had yet, by a client for which `own` are set aside.
     #[cold]
-    pub(crate) fn out_of_memory(&mut self, pages: usize) -> Error {
+    pub(crate) fn out_of_memory(&mut self, pages: usize, own: usize) -> Error {
         self.want_pages(pages);
         let requested = bytes(pages);
-        let usable = bytes(self.physical.usable_pages());
-        let free = bytes(self.physical.free_pages());
+        let usable = bytes(self.usable_for(own));
+        let free = (self.physical.free_pages() + own).saturating_sub(self.set_aside());
+        let free = bytes(free);
         if free >= requested && free > usable {
             Error::BeingCleaned {
                 usable,

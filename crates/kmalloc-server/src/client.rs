@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the server keeps of a client.
 
+use crate::account::Slots;
 use crate::kernel::{Budget, ClientIndex, Worker};
 use crate::notices::Notices;
 use crate::pci::FUNCTIONS_MAX;
@@ -218,10 +219,14 @@ pub struct Client {
     pub generation: u16,
     /// Pages it may have.
     pub limit_pages: usize,
+    /// Pages that it can have whatever others do.
+    pub reserved_pages: usize,
     /// Pages it has.
     pub committed_pages: usize,
     /// The most it has had.
     pub committed_peak: usize,
+    /// Slots that it may have, and has.
+    pub slots: Slots,
     /// For each class, the first bucket that has a free block, by page number.
     pub partial: [u32; CLASS_COUNT],
     /// For each window, the first segment.
@@ -232,6 +237,8 @@ pub struct Client {
     pub pages: u32,
     /// First of the chunks of kernel objects that the client has.
     pub chunks: u32,
+    /// First of the chunks that kernel objects are to be made of later.
+    pub stock: u32,
     /// Bytes from the start of the first chunk that objects have been made of: the kernel's own mark.
     pub chunk_used: usize,
     /// First of the page tables that are not in use.
@@ -278,6 +285,8 @@ pub struct Client {
     pub(crate) notices: Notices,
     /// The next in the server's queue of work.
     pub(crate) queue_next: Option<ClientIndex>,
+    /// Keeps the size of a place off a power of two; see below.
+    pub(crate) _apart: u64,
 }
 
 /// A client among others. What a parent gives to a child, it has not itself until the child has ended.
@@ -309,13 +318,16 @@ impl Client {
         badge: NO_BADGE,
         generation: 0,
         limit_pages: 0,
+        reserved_pages: 0,
         committed_pages: 0,
         committed_peak: 0,
+        slots: Slots::NONE,
         partial: [NONE; CLASS_COUNT],
         segments: [NONE; Window::ALL.len()],
         segment_count: 0,
         pages: NONE,
         chunks: NONE,
+        stock: NONE,
         chunk_used: 0,
         spare_tables: NONE,
         vspace: NONE,
@@ -356,6 +368,7 @@ impl Client {
         build: Build::BEGIN,
         notices: Notices::NONE,
         queue_next: None,
+        _apart: 0,
     };
 
     /// Segments that the client may have: address space for four times its memory, and a few to begin with. Address space

@@ -365,6 +365,11 @@ impl<K: Kernel> Server<K> {
             dma_bytes: bytes(counters.dma_pages as usize),
             calls: counters.calls,
             failures: counters.failures,
+            reserved: bytes(account.reserved_pages),
+            dataspace_bytes: bytes(counters.dataspace_pages as usize),
+            slot_limit: account.slots.limit as u64,
+            slots: account.slots.committed as u64,
+            slots_peak: account.slots.peak as u64,
         }
     }
 }

@@ -64,7 +64,8 @@ impl DmaRequest {
 impl<K: Kernel> Server<K> {
     pub(crate) fn kmalloc_dma(&mut self, client: ClientIndex, request: &DmaRequest) -> Response {
         let (run, cache) = request.check()?;
-        self.check_quota(client, run.pages)?;
+        self.check_supply(client, run.pages)?;
+        self.check_slots(client, run.pages)?;
         let frames = self.take_dma_run(client, &run)?;
         let plan = RunPlan {
             // A page before and a page behind: what a driver or device writes past the end hits nobody.
@@ -102,14 +103,16 @@ impl<K: Kernel> Server<K> {
         run: &RunRequest,
     ) -> Result<Range<usize>, Error> {
         let Some(frames) = self.physical.find_run(run) else {
-            let frames = self.make_room(run)?.ok_or_else(|| self.why_no_run(run))?;
-            self.charge(client, run.pages)?;
+            let own = self.client_mut(client)?.set_aside();
+            let room = self.make_room(run)?;
+            let frames = room.ok_or_else(|| self.why_no_run(run, own))?;
+            self.commit(client, run.pages, run.pages);
             return Ok(frames);
         };
         while let Some(step) = self.physical.next_step_for_run(frames.clone()) {
             self.carry_out(step)?;
         }
-        self.charge(client, run.pages)?;
+        self.commit(client, run.pages, run.pages);
         self.physical.take_run(frames.clone());
         Ok(frames)
     }
@@ -119,7 +122,7 @@ impl<K: Kernel> Server<K> {
         for index in frames {
             let page = Page(index as u32);
             if !self.physical.is_free(page) {
-                self.refund(client, 1);
+                self.refund(client, 1, 1);
                 self.physical.give_clean_page(page);
             }
         }

@@ -13,6 +13,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod account;
 mod alarm;
 mod attach;
 pub mod bits;
@@ -44,6 +45,7 @@ mod tables;
 mod threads;
 
 use crate::physical::{PAGE_BITS, Physical};
+pub use account::Slots;
 use alloc::vec;
 use alloc::vec::Vec;
 use client::{CLIENTS_MAX, Client};
@@ -68,6 +70,8 @@ pub struct Server<K> {
     clients: Vec<Client>,
     dataspaces: Dataspaces,
     copies: Copies,
+    /// Pages that are set aside for clients: the sum over all of what they have reserved and not taken.
+    set_aside: usize,
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
@@ -150,6 +154,7 @@ impl<K: Kernel> Server<K> {
             clients: vec![Client::VACANT; CLIENTS_MAX],
             dataspaces: Dataspaces::new(),
             copies: Copies::new(copy_count(capacity)),
+            set_aside: 0,
             pages: vec![PageInfo::FREE; capacity],
             physical,
             mcs,

@@ -80,6 +80,7 @@ impl<K: Kernel> Server<K> {
         account.life = Life::Ending;
         account.badge = NO_BADGE;
         account.obituary = Some(obituary);
+        self.end_reservation(client);
         let stopped = self.kernel.stop_threads(client, threads).is_ok();
         // What a device may still write to is not taken back before the device is known to be silent.
         let silent = self.stop_devices(client);

@@ -5,7 +5,7 @@
 use crate::Server;
 use crate::client::Client;
 use crate::kernel::{ClientIndex, Kernel, Object, Slot};
-use crate::physical::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, Large, PAGE_BITS, Page, Step};
+use crate::physical::{CHUNK_PAGES, LARGE_CHUNKS, Large, PAGE_BITS, Page, Step};
 use core::ops::Range;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_protocol::Error;
@@ -24,7 +24,7 @@ pub(crate) enum Role {
     LargeMapped,
     /// A frame of a ledger; `place` is its segment.
     Ledger,
-    /// The first page of a chunk of kernel objects.
+    /// The first page of a chunk of kernel objects; `place` is how many have been made of it.
     Objects,
     /// A frame of a dataspace; `next` is the next one of it, `place` the dataspace.
     Shared,
@@ -97,40 +97,6 @@ impl<K: Kernel> Server<K> {
             .ok_or(Error::NotPermitted)
     }
 
-    /// Whether the client may have `pages` pages more.
-    pub(crate) fn check_quota(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
-        let Client {
-            limit_pages,
-            committed_pages,
-            ..
-        } = *self.client_mut(client)?;
-        if pages > limit_pages.saturating_sub(committed_pages) {
-            let (limit, committed) = (bytes(limit_pages), bytes(committed_pages));
-            return Err(Error::OverQuota {
-                limit,
-                committed,
-                requested: bytes(pages),
-            });
-        }
-        Ok(())
-    }
-
-    pub(crate) fn charge(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
-        self.check_quota(client, pages)?;
-        let account = self.client_mut(client)?;
-        account.committed_pages += pages;
-        account.committed_peak = account.committed_peak.max(account.committed_pages);
-        self.note_taking(pages);
-        Ok(())
-    }
-
-    pub(crate) fn refund(&mut self, client: ClientIndex, pages: usize) {
-        if let Some(account) = self.clients.get_mut(client.index()) {
-            account.committed_pages -= pages;
-        }
-        self.note_giving(pages);
-    }
-
     /// A zeroed frame, charged to the client and on its list.
     pub(crate) fn take_page(
         &mut self,
@@ -151,11 +117,16 @@ impl<K: Kernel> Server<K> {
         place: u32,
         max: usize,
     ) -> Result<Range<usize>, Error> {
-        self.check_quota(client, 1)?;
+        self.check_supply(client, 1)?;
+        self.check_slots(client, 1)?;
         let account = self.client_mut(client)?;
-        let max = max.min(account.limit_pages - account.committed_pages);
+        let own = account.set_aside();
+        let max = max
+            .min(account.limit_pages - account.committed_pages)
+            .min(account.slots.limit - account.slots.committed);
+        let max = max.min(self.usable_for(own));
         let pages = self.supply_pages(max)?;
-        self.charge(client, pages.len())?;
+        self.commit(client, pages.len(), pages.len());
         self.enlist(client, pages.clone(), role, place);
         Ok(pages)
     }
@@ -182,7 +153,7 @@ impl<K: Kernel> Server<K> {
             }
             match self.physical.next_page() {
                 Some(step) => self.carry_out(step)?,
-                None => return Err(self.out_of_memory(1)),
+                None => return Err(self.out_of_memory(1, 0)),
             }
         }
     }
@@ -198,20 +169,24 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// A whole chunk, charged to the client and on its list of chunks.
-    pub(crate) fn take_chunk(&mut self, client: ClientIndex) -> Result<Chunk, Error> {
-        self.charge(client, CHUNK_PAGES)?;
+    /// A whole chunk, charged to the client and on one of its lists, which begins where `head` says: its first page.
+    pub(crate) fn take_chunk(
+        &mut self,
+        client: ClientIndex,
+        head: impl Fn(&mut Client) -> &mut u32,
+    ) -> Result<Page, Error> {
+        self.charge(client, CHUNK_PAGES, 1)?;
         let chunk = loop {
             match self.physical.next_chunk() {
                 Some(Step::Take(chunk)) => break chunk,
                 Some(step) => {
                     if let Err(error) = self.carry_out(step) {
-                        self.refund(client, CHUNK_PAGES);
+                        self.refund(client, CHUNK_PAGES, 1);
                         return Err(error);
                     }
                 }
                 None => {
-                    self.refund(client, CHUNK_PAGES);
+                    self.refund(client, CHUNK_PAGES, 1);
                     let largest = bytes(self.physical.largest_run(u64::MAX));
                     return Err(Error::NoContiguousRun {
                         largest,
@@ -222,19 +197,18 @@ impl<K: Kernel> Server<K> {
         };
         self.physical.take_chunk(chunk);
         let first = chunk.first_page();
-        let account = self.client_mut(client)?;
-        let next = core::mem::replace(&mut account.chunks, first.0);
-        account.chunk_used = 0;
+        let next = core::mem::replace(head(self.client_mut(client)?), first.0);
         self.set_info(
             first,
             PageInfo {
                 next,
+                place: 0,
                 owner: client.0,
                 role: Role::Objects,
                 ..PageInfo::FREE
             },
         );
-        Ok(chunk)
+        Ok(first)
     }
 
     /// Puts pages on the list of a client, which has been charged for them. Their places lie side by side from `place` on.
@@ -285,7 +259,8 @@ impl<K: Kernel> Server<K> {
         if let Some(after) = self.pages.get_mut(info.next as usize) {
             after.previous = info.previous;
         }
-        self.refund(ClientIndex(info.owner), count);
+        // A frame of 2 MiB has one slot, and so has a page.
+        self.refund(ClientIndex(info.owner), count, count.min(1));
     }
 
     pub(crate) fn info(&self, page: Page) -> PageInfo {
@@ -324,8 +299,12 @@ impl<K: Kernel> Server<K> {
         let Some(large) = self.physical.next_large() else {
             return Ok(None);
         };
+        // One that goes back can't be had before it is clean. What is set aside can be had at any time.
+        if self.client_mut(client)?.reserved_pages > 0 {
+            return Ok(None);
+        }
         let pages = large.pages();
-        self.charge(client, pages.len())?;
+        self.charge(client, pages.len(), 1)?;
         let retyped = self.kernel.retype(
             Slot::Large(large),
             Object::LargeFrame,
@@ -333,7 +312,7 @@ impl<K: Kernel> Server<K> {
             1,
         );
         if let Err(refused) = retyped {
-            self.refund(client, pages.len());
+            self.refund(client, pages.len(), 1);
             return Err(refused.into());
         }
         self.physical.take_large(large);

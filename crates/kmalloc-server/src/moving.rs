@@ -149,7 +149,7 @@ impl<K: Kernel> Server<K> {
     }
 
     /// The refusal of a run for want of contiguous memory, or of any.
-    pub(crate) fn why_no_run(&mut self, run: &RunRequest) -> Error {
+    pub(crate) fn why_no_run(&mut self, run: &RunRequest, own: usize) -> Error {
         let requested = bytes(run.pages);
         let below = bytes(self.physical.largest_run(run.max_addr));
         let largest = bytes(self.physical.largest_run(u64::MAX));
@@ -160,7 +160,7 @@ impl<K: Kernel> Server<K> {
             };
         }
         if self.physical.usable_pages() < run.pages {
-            return self.out_of_memory(run.pages);
+            return self.out_of_memory(run.pages, own);
         }
         Error::NoContiguousRun {
             largest: below,

@@ -99,6 +99,8 @@ pub struct Physical {
     cleaning: Option<Cleaning>,
     /// Pages that somebody would take at once.
     wanted_pages: usize,
+    /// Pages that can be taken and that cleaning has to leave so.
+    kept_pages: usize,
 }
 
 impl Physical {
@@ -127,6 +129,7 @@ impl Physical {
             large_available: vec![0; larges],
             cleaning: None,
             wanted_pages: 0,
+            kept_pages: 0,
         }
     }
 

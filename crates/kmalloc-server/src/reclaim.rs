@@ -15,6 +15,7 @@ impl<K: Kernel> Server<K> {
         let account = self.client_mut(client)?;
         account.life = Life::Ending;
         account.badge = NO_BADGE;
+        self.end_reservation(client);
         while !self.take_back_slice(client, usize::MAX)? {}
         self.vacate(client)
     }
@@ -48,6 +49,8 @@ impl<K: Kernel> Server<K> {
                 account.segments.iter().copied().find(|head| *head != NONE)
             {
                 self.abandon_segment(client, segment)?;
+            } else if account.stock != NONE {
+                self.open_chunk(client)?;
             } else if account.chunks != NONE {
                 let first = Page(account.chunks);
                 self.take_back_chunk(client, first)?;
@@ -96,12 +99,12 @@ impl<K: Kernel> Server<K> {
     fn take_back_chunk(&mut self, client: ClientIndex, first: Page) -> Result<(), Error> {
         let chunk = first.chunk();
         self.kernel.revoke(Slot::Chunk(chunk))?;
-        let next = self.info(first).next;
+        let (next, objects) = (self.info(first).next, self.info(first).place as usize);
         for page in chunk.pages() {
             self.set_info(Page(page as u32), PageInfo::FREE);
         }
         self.client_mut(client)?.chunks = next;
-        self.refund(client, CHUNK_PAGES);
+        self.refund(client, CHUNK_PAGES, 1 + objects);
         self.physical.give_chunk(chunk);
         self.wake_cleaner();
         Ok(())

@@ -79,15 +79,6 @@ impl<K: Kernel> Server<K> {
         Ok(number)
     }
 
-    /// Whether `pages` pages more are within the client's quota and can be had.
-    pub(crate) fn check_supply(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
-        self.check_quota(client, pages)?;
-        if pages > self.physical.usable_pages() {
-            return Err(self.out_of_memory(pages));
-        }
-        Ok(())
-    }
-
     /// Address space for a run, guard and reserve included: inside a segment, or whole ones.
     pub(crate) fn take_run_space(
         &mut self,

@@ -82,11 +82,11 @@ impl<K: Kernel> Server<K> {
 
     /// Puts a fresh page before the others of a dataspace that is being made.
     fn add_dataspace_page(&mut self, client: ClientIndex, index: u32) -> Result<(), Error> {
-        self.charge(client, 1)?;
+        self.charge(client, 1, 1)?;
         let page = match self.supply_page() {
             Ok(page) => page,
             Err(error) => {
-                self.refund(client, 1);
+                self.refund(client, 1, 1);
                 return Err(error);
             }
         };
@@ -123,11 +123,12 @@ impl<K: Kernel> Server<K> {
             dataspace.pages -= 1;
         }
         self.set_info(page, PageInfo::FREE);
-        self.refund(maker, 1);
+        self.refund(maker, 1, 1);
         if clean {
             self.physical.give_clean_page(page);
         } else {
             self.physical.give_page(page);
+            self.wake_cleaner();
         }
         true
     }

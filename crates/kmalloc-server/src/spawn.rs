@@ -3,6 +3,7 @@
 //! served between them.
 
 use crate::Server;
+use crate::account::Slots;
 use crate::client::{Badge, Client, End, Family, Life};
 use crate::dispatch::Outcome;
 use crate::kernel::{
@@ -56,6 +57,10 @@ pub struct Spawn<'a> {
     pub budget: Option<Budget>,
     /// Bytes that the client may have, all costs included.
     pub memory_limit: u64,
+    /// Bytes of that which are set aside for it from the start.
+    pub memory_reserved: u64,
+    /// Capabilities that the server may hold for it; `None`: twice the pages of its limit, and 64.
+    pub slot_limit: Option<u32>,
     /// How many children it may have at once, the dead ones that were not reaped included.
     pub children_max: u16,
 }
@@ -92,6 +97,8 @@ enum Stage {
     /// A part of the program, by number.
     Load(usize),
     Data,
+    /// Chunks for kernel objects that it may need later, if memory is set aside for it.
+    Stock,
     Thread,
 }
 
@@ -135,6 +142,10 @@ impl<K: Kernel> Server<K> {
         if let Some(parent) = parent {
             self.check_child(parent, limit_pages)?;
         }
+        let mut slots = Slots::for_pages(limit_pages);
+        if let Some(limit) = spawn.slot_limit {
+            slots.limit = limit as usize;
+        }
         let places = self.clients.len() as u64;
         let mut places_in_turn = self.clients.iter();
         let place = places_in_turn.position(|client| client.life == Life::Vacant);
@@ -154,6 +165,7 @@ impl<K: Kernel> Server<K> {
             badge: badge.pack(),
             generation,
             limit_pages,
+            slots,
             priority: spawn.priority,
             serial,
             family: Family {
@@ -163,7 +175,11 @@ impl<K: Kernel> Server<K> {
             budget: spawn.budget,
             ..Client::VACANT
         };
-        if let Err(error) = self.make_start_page(client, spawn.start_page) {
+        let reserved = (spawn.memory_reserved >> PAGE_BITS) as usize;
+        let begun = self
+            .reserve(client, reserved)
+            .and_then(|()| self.make_start_page(client, spawn.start_page));
+        if let Err(error) = begun {
             self.take_all_back(client)?;
             return Err(error);
         }
@@ -249,7 +265,15 @@ impl<K: Kernel> Server<K> {
                     size: spawn.data.len(),
                     writable: false,
                 };
-                self.map_part(client, &data, Stage::Thread)?;
+                self.map_part(client, &data, Stage::Stock)?;
+            }
+            Stage::Stock => {
+                if build.at < self.stock_chunks(client) {
+                    self.take_chunk(client, |account| &mut account.stock)?;
+                    self.client_mut(client)?.build.at += 1;
+                } else {
+                    self.next_stage(client, Stage::Thread)?;
+                }
             }
             Stage::Thread => {
                 let registers = Registers {
@@ -358,7 +382,7 @@ impl<K: Kernel> Server<K> {
             let limit = u64::from(limit);
             return Err(Error::OutOfSlots { limit });
         }
-        if pages > account.limit_pages.saturating_sub(account.committed_pages) {
+        if pages > account.spare_limit() {
             return Err(Error::OverQuota {
                 limit: bytes(account.limit_pages),
                 committed: bytes(account.committed_pages),

@@ -66,6 +66,8 @@ pub fn archive(manifest: &Manifest, elfs: &[Vec<u8>]) -> Result<Vec<u8>> {
                 priority: client.priority,
                 budget: client.budget,
                 memory_limit_bytes: client.memory_limit.0,
+                memory_reserved_bytes: client.memory_reserved.0,
+                slot_limit: client.slot_limit,
                 start: client.start,
                 service: client.service,
                 serves: manifest.endpoint(&client.serves),

@@ -144,6 +144,10 @@ pub struct Client {
     pub budget: Option<Budget>,
     /// Most memory that may be charged to it.
     pub memory_limit: Size,
+    /// How much of that is set aside for it from its start.
+    pub memory_reserved: Size,
+    /// Most capabilities that the server may hold for it, if not what its memory limit asks for.
+    pub slot_limit: Option<u32>,
     /// Whether it is started at boot.
     pub start: bool,
     /// Whether it serves the others: when they have all ended, its notification tells it to end too.

@@ -72,6 +72,8 @@ pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
         priority: PRIORITY_DEFAULT,
         budget: None,
         memory_limit: limit,
+        memory_reserved: Size(0),
+        slot_limit: None,
         start: true,
         service: false,
         serves: None,

@@ -91,7 +91,9 @@ impl Physical {
         if !self.is_wanting() {
             self.wanted_pages = 0;
         }
-        let cleaning = self.next_cleaning()?;
+        let cleaning = self.next_cleaning().filter(|it| self.can_spare(it));
+        let dirty_large = || Some(Cleaning::Large(Large(self.dirty_larges.last()? as u32)));
+        let cleaning = cleaning.or_else(dirty_large)?;
         match cleaning {
             Cleaning::Pages { .. } => {
                 for page in cleaning.pages() {
@@ -116,6 +118,17 @@ impl Physical {
         }
         self.cleaning = Some(cleaning);
         self.cleaning
+    }
+
+    /// So many pages that can be taken now must stay so: cleaning leaves them alone.
+    pub fn keep_usable(&mut self, pages: usize) {
+        self.kept_pages = pages;
+    }
+
+    /// Whether what is to be cleaned can be done without for as long. A dirty large page can't be had anyway.
+    fn can_spare(&self, cleaning: &Cleaning) -> bool {
+        let is_usable = !matches!(cleaning, Cleaning::Large(_));
+        !is_usable || self.usable_pages() >= self.kept_pages + cleaning.page_count()
     }
 
     /// Large pages come first while there are few, or too few: a client's call can have everything else dirty, if need be.

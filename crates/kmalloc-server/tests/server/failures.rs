@@ -266,6 +266,8 @@ fn figures(system: &mut System, client: ClientIndex) -> Stats {
         failures: 0,
         committed: 0,
         committed_peak: 0,
+        slots: 0,
+        slots_peak: 0,
         ..system.stats(client)
     }
 }

@@ -4,6 +4,7 @@
 //! After every request the whole state is scanned ([`scan`]): what the kernel model maps, what the books of physical
 //! memory say, and what each client is charged must be one and the same.
 
+mod accounts;
 mod alarms;
 mod cleaning;
 mod death;
@@ -23,6 +24,7 @@ mod random;
 mod random_sharing;
 mod regions;
 mod scan;
+mod scan_accounts;
 mod scan_shared;
 mod segments;
 mod served;

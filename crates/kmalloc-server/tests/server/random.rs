@@ -6,9 +6,10 @@
 use crate::generator::Random;
 use crate::model::{Item, Kind, Model};
 use crate::random_sharing::Sharing;
-use crate::system::{Answer, PAGE, System, UNLIMITED};
+use crate::system::{Answer, PAGE, System, UNLIMITED, program};
 use kmalloc_protocol::{Error, Reply, Request};
 use kmalloc_server::kernel::THREADS_MAX;
+use kmalloc_server::spawn::Spawn;
 
 /// 8 MiB, a chunk and some pages: little enough that it runs out.
 const RAM: &[(u64, u32)] = &[(0x100_0000, 23), (0x180_0000, 16), (0x181_2000, 13)];
@@ -136,16 +137,27 @@ impl Run {
             (40 + self.random.below(600)) * PAGE
         };
         let before = self.system.books();
-        match self.system.try_spawn(&crate::system::program(limit)) {
-            Ok(client) => Some(Model::new(client, limit)),
+        let memory_reserved = match self.random.below(3) {
+            0 => limit.min((50 + self.random.below(200)) * PAGE),
+            _ => 0,
+        };
+        let spawned = self.system.try_spawn(&Spawn {
+            memory_reserved,
+            ..program(limit)
+        });
+        match spawned {
+            Ok(client) => Some(Model::new(client, limit, memory_reserved)),
             Err(error) => {
+                // What is reserved comes with a stock of chunks, for which the limit may be too low.
+                let stocks = memory_reserved > 0 && matches!(error, Error::OverQuota { .. });
                 assert!(
-                    matches!(
-                        error,
-                        Error::OutOfMemory { .. }
-                            | Error::NoContiguousRun { .. }
-                            | Error::BeingCleaned { .. }
-                    ),
+                    stocks
+                        || matches!(
+                            error,
+                            Error::OutOfMemory { .. }
+                                | Error::NoContiguousRun { .. }
+                                | Error::BeingCleaned { .. }
+                        ),
                     "a spawn fails: {error}"
                 );
                 assert_eq!(self.system.books(), before);
@@ -188,7 +200,16 @@ impl Run {
                 assert!(committed + requested > limit);
                 assert!(committed >= self.system.committed(model.client));
             }
+            // What is asked for at once, and reserved, is there. A page may be one of more that were given back.
+            Error::OutOfMemory { requested, .. } if requested > PAGE => {
+                let committed = self.system.committed(model.client);
+                assert!(committed + requested > model.reserved);
+            }
             Error::OutOfMemory { .. } | Error::NoContiguousRun { .. } => {}
+            Error::OutOfSlots { limit } => {
+                let account = self.system.server.client(model.client);
+                assert_eq!(account.map(|it| it.slots.limit as u64), Some(limit));
+            }
             Error::BeingCleaned {
                 usable,
                 free,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The scanner: derives from the kernel's state alone who has what, and compares it with the server's books.
 
+use crate::scan_accounts::{scan_reservations, scan_slots};
 use crate::scan_shared::{Shared, clients_by_space, scan_dataspaces};
 use fake_kernel::{Capability, FakeKernel, FrameUse, Kind, RESET_GRANULE};
 use kmalloc_protocol::window::Window;
@@ -48,6 +49,8 @@ pub fn scan(server: &Server<FakeKernel>) {
     assert_eq!(free.usable, physical.usable_pages());
     scan_untypeds(kernel, physical);
     scan_clients(server, &shared, free.held);
+    scan_reservations(server);
+    scan_slots(server, &shared);
 }
 
 /// What of memory is free.

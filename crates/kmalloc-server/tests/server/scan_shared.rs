@@ -36,6 +36,10 @@ pub fn scan_dataspaces(server: &Server<FakeKernel>) -> Shared<'_> {
             else {
                 panic!("{page:?} of {dataspace:?} is no unmapped frame");
             };
+            assert!(
+                !server.physical().is_free(page),
+                "{page:?} is shared and free"
+            );
             copies += more;
             let other = shared.insert(page, dataspace);
             assert!(other.is_none(), "{page:?} is part of two dataspaces");

@@ -53,6 +53,8 @@ pub fn program(memory_limit: u64) -> Spawn<'static> {
         priority: 100,
         budget: None,
         memory_limit,
+        memory_reserved: 0,
+        slot_limit: None,
         children_max: CHILDREN_MAX,
     }
 }

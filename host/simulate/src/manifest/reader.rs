@@ -67,6 +67,8 @@ struct ClientTable {
     budget_us: Option<Spanned<i64>>,
     period_us: Option<Spanned<i64>>,
     memory_limit: Spanned<Value>,
+    memory_reserved: Option<Spanned<Value>>,
+    slot_limit: Option<Spanned<i64>>,
     expect: Option<Spanned<String>>,
     #[serde(default = "yes")]
     start: bool,
@@ -306,6 +308,8 @@ impl Reader<'_> {
             let reason = "0 bytes: the client could not even be loaded";
             return Err(self.error_at(&table.memory_limit, "client.memory_limit", reason));
         }
+        let (memory_reserved, slot_limit) =
+            self.shares(&table.memory_reserved, &table.slot_limit, memory_limit)?;
         let expect = table.expect.map(|text| {
             let parsed = text.get_ref().parse::<Expectation>();
             parsed.map_err(|error| self.error_at(&text, "client.expect", &error.to_string()))
@@ -341,6 +345,8 @@ impl Reader<'_> {
             priority: priority.transpose()?.unwrap_or(PRIORITY_DEFAULT),
             budget,
             memory_limit,
+            memory_reserved,
+            slot_limit,
             start: table.start,
             service: table.service,
             serves: table.serves,
@@ -378,6 +384,28 @@ impl Reader<'_> {
             return Err(self.error(self.text.len(), "client.name", &reason));
         }
         Ok(())
+    }
+
+    /// What is set aside for a client, and how many slots it may have, if that is said.
+    fn shares(
+        &self,
+        memory_reserved: &Option<Spanned<Value>>,
+        slot_limit: &Option<Spanned<i64>>,
+        memory_limit: Size,
+    ) -> Result<(Size, Option<u32>), ManifestError> {
+        let mut reserved = Size(0);
+        if let Some(value) = memory_reserved {
+            reserved = self.size(value, "client.memory_reserved")?;
+            if reserved > memory_limit {
+                let reason = "more than memory_limit";
+                return Err(self.error_at(value, "client.memory_reserved", reason));
+            }
+        }
+        let slots = slot_limit.as_ref().map(|value| {
+            u32::try_from(*value.get_ref())
+                .map_err(|_| self.error_at(value, "client.slot_limit", "0 to 4294967295"))
+        });
+        Ok((reserved, slots.transpose()?))
     }
 
     /// That the clients named by `starts` and `kills` are there, and that those to be started wait for it.

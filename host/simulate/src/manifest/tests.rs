@@ -48,6 +48,8 @@ fn a_client_takes_the_defaults() {
             priority: PRIORITY_DEFAULT,
             budget: None,
             memory_limit: Size(1 << 20),
+            memory_reserved: Size(0),
+            slot_limit: None,
             start: true,
             service: false,
             serves: None,
@@ -78,7 +80,7 @@ fn every_field_is_read() {
          [[program]]\nname = \"own\"\nelf = \"bin/own.elf\"\n\
          [[client]]\nname = \"a\"\nprogram = \"own\"\narguments = [\"x\", \"y z\"]\npriority = 3\n\
          budget_us = 2000\nperiod_us = 5000\n\
-         memory_limit = 4096\nexpect = \"fault:vm:0x1000\"\nstart = false\ntap = true\n\
+         memory_limit = 4096\nmemory_reserved = \"4K\"\nslot_limit = 70\nexpect = \"fault:vm:0x1000\"\nstart = false\ntap = true\n\
          held = \"4K\"\ndata = \"blob\"\ndevices = [\"edu\", \"pci:8086:100e\"]\nmovable = true\n\
          [[client]]\nname = \"b\"\nprogram = \"hello\"\nmemory_limit = \"1G\"\ntrace = \"good.trace\"\n"
     ))
@@ -107,6 +109,7 @@ fn every_field_is_read() {
         panic!("not two clients")
     };
     assert_eq!((a.program, a.priority, a.memory_limit), (1, 3, Size(4096)));
+    assert_eq!((a.memory_reserved, a.slot_limit), (Size(4096), Some(70)));
     assert_eq!(a.arguments, ["x", "y z"]);
     let (budget_us, period_us) = (2000, 5000);
     assert_eq!(
@@ -176,6 +179,18 @@ fn broken_fields_are_named_with_their_line() {
             6,
             "client.memory_limit",
             "amount",
+        ),
+        (
+            "name = \"hello\"\nmemory_limit = \"1M\"\nmemory_reserved = \"2M\"\n",
+            7,
+            "client.memory_reserved",
+            "more than memory_limit",
+        ),
+        (
+            "name = \"hello\"\nmemory_limit = \"1M\"\nslot_limit = -1\n",
+            7,
+            "client.slot_limit",
+            "0 to",
         ),
         ("name = \"hello\"\n", 4, "", "memory_limit"),
         (

@@ -18,6 +18,8 @@ fn client(name: &str, expect: &str) -> Client {
         priority: 100,
         budget: None,
         memory_limit: Size(4096),
+        memory_reserved: Size(0),
+        slot_limit: None,
         start: true,
         service: false,
         serves: None,
