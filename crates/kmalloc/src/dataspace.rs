@@ -4,11 +4,15 @@
 //! One program makes a [`Dataspace`], shares it with another by that one's handle ([`find`](crate::find)), and passes it
 //! the token, over an endpoint between the two or however it likes. The other attaches it by the token:
 //!
-//! ```ignore
+//! ```no_run
+//! # fn send(_token: u64) {}
+//! use kmalloc::{Access, Dataspace};
+//!
 //! let space = Dataspace::new(1 << 20)?;
 //! space.share_with(kmalloc::find("display")?, Access::ReadOnly)?;
 //! send(space.token());
 //! let here = Dataspace::attach(space.token(), Access::ReadWrite)?;
+//! # Ok::<(), kmalloc::Error>(())
 //! ```
 //!
 //! # References across programs are offsets

@@ -4,7 +4,10 @@
 //! A [`Heap`] takes memory from a [`Source`] in segments of 2 MiB, cuts them into buckets of equal blocks, and asks again
 //! only when these are used up. Blocks of more than 512 KiB are the source's own.
 //!
-//! ```ignore
+//! ```no_run
+//! use kmalloc::{Heap, ServerSource};
+//!
+//! // SAFETY: the program has one thread.
 //! #[global_allocator]
 //! static HEAP: Heap<ServerSource> = unsafe { Heap::single_threaded(ServerSource::new()) };
 //! ```

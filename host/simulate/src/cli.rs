@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::size::Size;
 
@@ -22,15 +23,21 @@ pub struct Cli {
     pub run: RunArguments,
 }
 
+/// Shown below the help. A test reads each of them as a command line.
 const EXAMPLES: &str = "\
 Examples:
-  ./simulate                                 run clients/system.toml
-  ./simulate --trace traces/jq.trace         replay an allocation trace
-  ./simulate run --icount --json result.json a run that is repeatable to the byte, its figures in a file
-  ./simulate test                            every test, on the host and in QEMU
-  ./simulate bench                           what calls and allocations cost, beside others
-  ./simulate test krealloc                   those with krealloc in their name
-  SEL4_PREFIX=/opt/seL4 ./simulate           on a kernel of your own";
+  ./simulate                           run clients/system.toml
+  ./simulate --trace traces/jq.trace   replay an allocation trace
+  ./simulate --icount --json out.json  repeatable to the byte; what was found, in a file
+  ./simulate test                      every test, on the host and in QEMU
+  ./simulate test krealloc             those with krealloc in their name
+  ./simulate bench                     what calls and allocations cost, beside others
+  ./simulate new counter               a client program of your own, and a system to run it in
+  ./simulate --system clients/systems/counter.toml
+  ./simulate gdb --system clients/systems/c.toml -- -ex 'break _start'
+  ./simulate record -o my.trace -- jq . file.json
+  ./simulate completions bash          what bash needs to complete all this; load it by `source`
+  SEL4_PREFIX=/opt/seL4 ./simulate     on a kernel of your own";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -45,6 +52,12 @@ pub enum Command {
     Setup(SetupArguments),
     /// Record what a program asks of its allocator, as a trace for --trace.
     Record(RecordArguments),
+    /// Make a client program that works, and a system to run it in.
+    New(NewArguments),
+    /// Run a system under gdb, which stops before the machine's first instruction.
+    Gdb(GdbArguments),
+    /// Print a script that completes this tool's commands and options in a shell.
+    Completions(CompletionsArguments),
 }
 
 /// What a run and the tests have in common.
@@ -187,6 +200,34 @@ pub struct RecordArguments {
     pub program: Vec<String>,
 }
 
+/// Options of `new`.
+#[derive(Args, Clone, Debug)]
+pub struct NewArguments {
+    /// Name of the program: small letters, digits and `-`, a letter first.
+    pub name: String,
+}
+
+/// Options of `gdb`.
+#[derive(Args, Clone, Debug)]
+pub struct GdbArguments {
+    /// Manifest of the system [default: clients/system.toml].
+    #[arg(long, value_name = "FILE")]
+    pub system: Option<PathBuf>,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArguments,
+    /// More arguments for gdb, `-x FILE` say.
+    #[arg(last = true, value_name = "GDB_ARGUMENTS")]
+    pub arguments: Vec<String>,
+}
+
+/// Options of `completions`.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionsArguments {
+    /// The shell.
+    pub shell: Shell,
+}
+
 /// The kernels that are built here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Variant {
@@ -210,5 +251,31 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
         _ => Err("a whole number of seconds, at least 1".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_a_command_line() {
+        let mut commands = 0;
+        for line in EXAMPLES.lines().filter(|line| line.contains("./simulate")) {
+            // What it does stands behind two spaces; a variable may stand before it.
+            let (_, command) = line.split_once("./simulate").unwrap();
+            let command = command.split("  ").next().unwrap();
+            let words = std::iter::once("simulate").chain(command.split_whitespace());
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+            commands += 1;
+        }
+        assert!(commands >= 10, "{commands}");
     }
 }

@@ -229,7 +229,7 @@ pub fn load(file: &Path) -> Result<Manifest, ManifestError> {
         file: shown.clone(),
         line: 0,
         field: "",
-        reason: error.to_string(),
+        reason: format!("{error}; the systems that come with this are in clients/systems/"),
     })?;
     let folder = file.parent().unwrap_or(Path::new("."));
     let name = file

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::kernel::Kernel;
-use crate::process::is_interrupted;
+use crate::process::is_machine_stopped;
 use crate::size::Size;
 use crate::verdict::MachineEnd;
 
@@ -41,8 +41,8 @@ pub struct Machine {
     pub memory: Size,
     /// Whether instructions are counted instead of time.
     pub icount: bool,
-    /// Whether it waits for a debugger; there is no timeout then.
-    pub gdb: bool,
+    /// The port that it waits for a debugger on; there is no timeout then.
+    pub gdb: Option<u16>,
     /// When it is given up.
     pub timeout: Duration,
     /// Options for its devices.
@@ -87,8 +87,9 @@ impl Machine {
         }
         add("-kernel", KERNEL_FILE.into());
         add("-initrd", IMAGE_FILE.into());
-        if self.gdb {
-            arguments.extend(["-s".into(), "-S".into()]);
+        if let Some(port) = self.gdb {
+            let server = format!("tcp:127.0.0.1:{port}");
+            arguments.extend(["-gdb".into(), server.into(), "-S".into()]);
         }
         Ok(arguments)
     }
@@ -111,11 +112,11 @@ impl Machine {
         let complaints = read_complaints(child.0.stderr.take().context("QEMU's errors")?);
         thread::spawn(move || read_lines(BufReader::new(stdout), &sender));
 
-        let mut deadline = (!self.gdb).then(|| Instant::now() + self.timeout);
+        let mut deadline = self.gdb.is_none().then(|| Instant::now() + self.timeout);
         let mut has_ended = false;
         let end = loop {
             let now = Instant::now();
-            if is_interrupted() {
+            if is_machine_stopped() {
                 break Some(MachineEnd::Interrupted);
             }
             if deadline.is_some_and(|deadline| deadline <= now) {

@@ -16,8 +16,10 @@ use crate::system::{Bench, Run};
 use crate::trace;
 use crate::verdict::{Check, MachineEnd};
 
+mod documents;
 mod guard;
 mod host;
+mod packages;
 
 /// Lines of a failed run's serial output that are shown.
 const SERIAL_LINES: usize = 60;
@@ -102,9 +104,12 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
     if !arguments.target {
         host::run(&bench, &mut results)?;
     }
-    // No system has a name like those of the guard, and then all of them would be tried.
-    if !arguments.host && !results.filter.starts_with(guard::NAME) && !is_interrupted() {
-        run_systems(&mut bench, &mut results, arguments.long)?;
+    if !arguments.host && !is_interrupted() {
+        let documents = documents::wanted(project, &results)?;
+        let candidates = candidates(project, arguments.long)?;
+        let meant = meant(candidates, &results, &documents);
+        run_systems(&mut bench, &mut results, meant)?;
+        documents::run(&bench, &mut results, &documents)?;
     }
     if !arguments.host && !is_interrupted() {
         guard::run(project, arguments, &mut results)?;
@@ -131,17 +136,29 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
 /// A system to run, or why there is none; under the name of its tests.
 type Candidate = (String, Result<Manifest, String>);
 
-fn run_systems(bench: &mut Bench, results: &mut Results, long: bool) -> Result<()> {
-    let mut candidates = candidates(bench.project, long)?;
-    // Which tests a system holds is only known once it has run. If its own name or a client's is meant, the others
-    // need not run; if neither is, all of them are tried.
+/// Those of the systems that have to run. Which tests a system holds is only known once it has run. If its own name or
+/// a client's is meant, or one of `documents` or of the guard's tests, the others need not run; if nothing is, all of them are tried.
+fn meant(
+    mut candidates: Vec<Candidate>,
+    results: &Results,
+    documents: &[String],
+) -> Vec<Candidate> {
     let is_meant = |(name, manifest): &Candidate| {
         let mut clients = manifest.iter().flat_map(|manifest| &manifest.clients);
         results.wants(name) || clients.any(|client| results.wants(&client.name))
     };
-    if candidates.iter().any(is_meant) {
+    let elsewhere = !documents.is_empty() || results.filter.starts_with(guard::NAME);
+    if elsewhere || candidates.iter().any(is_meant) {
         candidates.retain(is_meant);
     }
+    candidates
+}
+
+fn run_systems(
+    bench: &mut Bench,
+    results: &mut Results,
+    mut candidates: Vec<Candidate>,
+) -> Result<()> {
     candidates.retain(|(name, manifest)| {
         let unfit = manifest
             .as_ref()
@@ -261,7 +278,7 @@ fn run_system(bench: &Bench, results: &mut Results, name: &str, manifest: &Manif
 }
 
 fn run_once(bench: &Bench, manifest: &Manifest) -> Result<(Run, Vec<String>)> {
-    let prepared = bench.prepare(manifest, false)?;
+    let prepared = bench.prepare(manifest, None)?;
     let step = bench
         .console
         .transient_step(&format!("running {}", manifest.name));

@@ -123,12 +123,12 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// Packs a system whose programs were built.
+    /// Packs a system whose programs were built. `gdb`: the port that the machine waits for a debugger on.
     ///
     /// # Errors
     ///
     /// When a program is missing or can't be loaded, or the root task is none.
-    pub fn prepare(&self, manifest: &Manifest, gdb: bool) -> Result<Prepared> {
+    pub fn prepare(&self, manifest: &Manifest, gdb: Option<u16>) -> Result<Prepared> {
         let root_task = self.arguments.root_task.as_deref();
         let programs = programs::load(manifest, &self.executables, root_task)?;
         let folder = self.folder()?;
@@ -165,7 +165,7 @@ impl<'a> Bench<'a> {
             .with_context(|| format!("{} was not built", manifest.name))?;
         let image = fs::read(file).with_context(|| file.display().to_string())?;
         let folder = self.folder()?;
-        self.pack(&image, file.clone(), &manifest.run, false, folder, None)
+        self.pack(&image, file.clone(), &manifest.run, None, folder, None)
     }
 
     /// A folder for what QEMU reads.
@@ -180,7 +180,7 @@ impl<'a> Bench<'a> {
         image: &[u8],
         root_task_file: PathBuf,
         run: &RunSettings,
-        gdb: bool,
+        gdb: Option<u16>,
         folder: TempDir,
         disk: Option<PathBuf>,
     ) -> Result<Prepared> {

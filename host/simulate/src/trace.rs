@@ -22,7 +22,9 @@ const SLOT_BYTES: u64 = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The file can't be read.
-    #[error("{0}: {1}")]
+    #[error(
+        "{0}: {1}; traces that come with this are in traces/, and `./simulate record` makes others"
+    )]
     Unreadable(String, io::Error),
     /// The text is malformed.
     #[error("{file}{place}: {error}", place = error.line().map(|line| format!(":{line}")).unwrap_or_default())]

@@ -111,7 +111,7 @@ pub fn count(bench: &mut Bench, parts: &[Part]) -> Result<Option<Vec<Figure>>> {
         let prepared = if part.is_root_task {
             bench.prepare_root_task(&part.manifest)?
         } else {
-            bench.prepare(&part.manifest, false)?
+            bench.prepare(&part.manifest, None)?
         };
         if !count_one(part, &prepared, &mut figures)? {
             return Ok(None);
