@@ -26,7 +26,7 @@ const FREED_FRACTION: usize = 4;
 const COLLECT_PAGES_MIN: usize = 32;
 const COLLECT_FRACTION: usize = 128;
 /// Free blocks that a count looks at for each page that the heap grew since the last one, at most.
-const BLOCKS_PER_PAGE_GROWN: usize = 12;
+const BLOCKS_PER_PAGE_GROWN: usize = 10;
 
 /// The lists that a list is sorted into: by how many quarters of a block's bucket are free.
 const LEVELS: usize = 4;

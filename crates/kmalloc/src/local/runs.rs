@@ -84,7 +84,7 @@ impl Local {
             let rest = pages - LARGEST_BLOCK_PAGES;
             let free = &mut (*segment.as_ptr()).books.free;
             if !free.insert_in_word(page + LARGEST_BLOCK_PAGES, rest) {
-                return false;
+                free.insert(page + LARGEST_BLOCK_PAGES, rest);
             }
             tags.set_bucket(page, LARGEST_BLOCK_PAGES, largest);
             let block = block.cast::<Block>().as_ptr();
