@@ -22,7 +22,7 @@ kmalloc::global_allocator!(HEAP);
 static SEEN: Mutex<(Option<Violation>, usize)> = Mutex::new((None, 0));
 
 /// Bytes of blocks, and of the class that each is in: checked mode adds 16.
-const SIZES: [(usize, usize); 5] = [(8, 32), (40, 64), (100, 128), (1000, 1024), (5000, 8192)];
+const SIZES: [(usize, usize); 5] = [(8, 32), (40, 64), (100, 128), (1000, 1024), (5000, 5120)];
 
 const TESTS: &[Test] = &[
     ("checked_correct_programs_are_left_alone", no_mistake),

@@ -32,8 +32,9 @@ pub(crate) struct Books {
     pub mapped: PageSet,
     /// Opened with all its pages, so that none of them may be given back alone.
     pub whole: bool,
-    /// Free blocks of the bucket that begins at each page, while they are being counted (see `local::collect`); else 0.
-    pub free_blocks: [u16; SEGMENT_PAGES],
+    /// While free blocks are counted: how many begin in each page, then one more than its bucket's level (see
+    /// `local::collect`); else 0.
+    pub counts: [u16; SEGMENT_PAGES],
 }
 
 const _: () = assert!(size_of::<Segment>() <= HEADER_SIZE_MAX);
@@ -60,7 +61,7 @@ impl Segment {
             free,
             mapped,
             whole: pages == SEGMENT_PAGES,
-            free_blocks: [0; SEGMENT_PAGES],
+            counts: [0; SEGMENT_PAGES],
         };
         let header = Segment {
             owner,

@@ -44,6 +44,11 @@ const LIMIT: usize = 8 << 30;
 #[global_allocator]
 static OWN: Heap<HostSource> = unsafe { Heap::single_threaded(HostSource::new(LIMIT)) };
 
+/// Gives back what the bench itself uses no more.
+pub fn trim_own() {
+    OWN.trim();
+}
+
 // SAFETY: as above.
 static KMALLOC: Heap<HostSource> = unsafe { Heap::single_threaded(HostSource::new(LIMIT)) };
 static KMALLOC_POWERS: Heap<HostSource, SingleThread, PowersOfTwo> =

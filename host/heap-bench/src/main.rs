@@ -7,29 +7,23 @@
 mod allocators;
 mod instructions;
 mod memory;
+mod options;
 mod report;
 mod time;
 mod workloads;
 
 use allocators::{ALLOCATORS, Allocator};
 use indicatif::{ProgressBar, ProgressStyle};
+use options::Options;
 use report::{Figure, Kind};
 use std::process::ExitCode;
 use workloads::Workload;
-
-struct Options {
-    instructions: bool,
-    quick: bool,
-    only: String,
-    rounds: usize,
-    json: Option<String>,
-}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.first().map(String::as_str) {
         Some(instructions::RUN | memory::RUN) => run(&arguments),
-        _ => options(&arguments).and_then(|options| compare(&options)),
+        _ => Options::parse(&arguments).and_then(|options| compare(&options)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -38,43 +32,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn options(arguments: &[String]) -> Result<Options, String> {
-    let mut options = Options {
-        instructions: false,
-        quick: false,
-        only: String::new(),
-        rounds: 15,
-        json: None,
-    };
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        let mut value = || {
-            let value = arguments.next().cloned();
-            value.ok_or_else(|| format!("{argument} needs a value"))
-        };
-        match argument.as_str() {
-            "--instructions" => options.instructions = true,
-            "--quick" => options.quick = true,
-            "--only" => options.only = value()?,
-            "--rounds" => {
-                options.rounds = value()?.parse().map_err(|_| "--rounds needs a number")?
-            }
-            "--json" => options.json = Some(value()?),
-            _ => return Err(format!("unknown argument {argument}")),
-        }
-    }
-    if options.quick {
-        options.rounds = 1;
-    }
-    if options.rounds == 0 {
-        return Err("--rounds needs at least 1".into());
-    }
-    if options.instructions && !instructions::are_available() {
-        return Err("--instructions needs valgrind: `./simulate setup` installs it".into());
-    }
-    Ok(options)
 }
 
 /// A run that is looked at from outside.

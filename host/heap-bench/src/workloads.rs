@@ -12,7 +12,7 @@ pub struct Workload {
     /// As in `host.ALLOCATOR.NAME`.
     pub name: String,
     /// Runs so many units of it.
-    pub run: Box<dyn Fn(&Allocator, usize) + Sync>,
+    pub run: Box<Run>,
     /// What figures are for: a pair of calls, or an operation of a trace. So many are in a unit.
     pub steps_per_unit: usize,
     /// Units in a timed round.
@@ -36,6 +36,9 @@ impl Workload {
         }
     }
 }
+
+/// Runs so many units through an allocator.
+type Run = dyn Fn(&Allocator, usize);
 
 /// Blocks in a batch.
 const BATCH: usize = 1000;
@@ -79,7 +82,7 @@ pub fn all(wanted: impl Fn(&str) -> bool) -> Result<Vec<Workload>, String> {
     Ok(workloads)
 }
 
-fn pair(name: &str, run: impl Fn(&Allocator, usize) + Sync + 'static) -> Workload {
+fn pair(name: &str, run: impl Fn(&Allocator, usize) + 'static) -> Workload {
     Workload {
         name: name.into(),
         run: Box::new(run),
@@ -91,7 +94,7 @@ fn pair(name: &str, run: impl Fn(&Allocator, usize) + Sync + 'static) -> Workloa
     }
 }
 
-fn batch(name: &str, order: impl Fn(usize) -> usize + Sync + 'static) -> Workload {
+fn batch(name: &str, order: impl Fn(usize) -> usize + 'static) -> Workload {
     Workload {
         steps_per_unit: BATCH,
         units: 200,

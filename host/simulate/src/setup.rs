@@ -58,8 +58,8 @@ const TOOLS: [Tool; 8] = [
     Tool {
         program: "cmake",
         packages: &["cmake"],
-        builds_kernel: true,
-        why: "builds the kernel",
+        builds_kernel: false,
+        why: "builds the kernel, and an allocator that the heap is compared with",
     },
     Tool {
         program: "ninja",

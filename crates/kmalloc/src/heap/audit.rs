@@ -147,7 +147,7 @@ unsafe fn audit_segment<C: SizeClasses>(segment: NonNull<Segment>, audit: &mut A
         used += pages;
         page += pages;
     }
-    assert!(books.free_blocks.iter().all(|&count| count == 0));
+    assert!(books.counts.iter().all(|&count| count == 0));
     assert_eq!(used + books.free.len(), SEGMENT_PAGES);
     audit.mapped += books.mapped.len() * PAGE_SIZE;
     audit.used += used * PAGE_SIZE;

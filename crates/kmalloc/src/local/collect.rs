@@ -12,9 +12,8 @@ use crate::segment::{Books, Segment};
 use crate::shared::Shared;
 use crate::source::Source;
 use core::ptr::{self, NonNull};
-use kmalloc_bucket::resident::buckets::Bucket;
 use kmalloc_bucket::resident::tags::Tag;
-use kmalloc_bucket::resident::{HEADER_PAGES, PAGE_SIZE, page_of};
+use kmalloc_bucket::resident::{HEADER_PAGES, PAGE_SIZE, SEGMENT_PAGES, page_of};
 
 /// Free mapped pages that a heap keeps, however small it is: a workload that swings by less causes no calls.
 const RESERVE_PAGES_MIN: usize = 256;
@@ -27,26 +26,31 @@ const FREED_FRACTION: usize = 4;
 const COLLECT_PAGES_MIN: usize = 32;
 const COLLECT_FRACTION: usize = 128;
 /// Free blocks that a count looks at for each page that the heap grew since the last one, at most.
-const BLOCKS_PER_PAGE_GROWN: usize = 32;
+const BLOCKS_PER_PAGE_GROWN: usize = 10;
 
 /// The lists that a list is sorted into: by how many quarters of a block's bucket are free.
 const LEVELS: usize = 4;
 /// The level of blocks whose bucket is empty.
 const EMPTY: usize = LEVELS;
-/// In a bucket's count, above the number of its free blocks: its level, plus one; 0 while it is not known.
-const LEVEL_SHIFT: u32 = 12;
 
 impl Local {
     /// Makes free pages of all buckets that hold no block in use.
     pub fn collect(&mut self) {
-        for slot in 0..self.geometry.slots() {
-            self.count_free_blocks(slot);
-        }
-        // What the next count will look at again.
         let mut work = 0;
         for slot in 0..self.geometry.slots() {
-            work += self.sort_list(slot);
+            work += self.count_free_blocks(slot);
         }
+        self.for_segments(|local, segment| {
+            // SAFETY: the segment is this thread's own, and its blocks are counted.
+            unsafe { local.judge_buckets(segment) }
+        });
+        for slot in 0..self.geometry.slots() {
+            self.sort_list(slot);
+        }
+        self.for_segments(|_, segment| {
+            // SAFETY: the segment is this thread's own.
+            unsafe { (*segment.as_ptr()).books.counts = [0; SEGMENT_PAGES] };
+        });
         let growth = (self.used_pages / COLLECT_FRACTION)
             .max(work / BLOCKS_PER_PAGE_GROWN)
             .max(COLLECT_PAGES_MIN);
@@ -54,39 +58,94 @@ impl Local {
         self.frees_until_collect = FREES_PER_COLLECT_MIN.max(work);
     }
 
-    /// Counts the blocks on the list of `slot` in the books of their buckets.
-    fn count_free_blocks(&mut self, slot: usize) {
+    /// Calls `each` with every segment; it may move the segment in the list.
+    fn for_segments(&mut self, mut each: impl FnMut(&mut Local, NonNull<Segment>)) {
+        let mut next = self.segments.first();
+        while let Some(segment) = next {
+            // SAFETY: it is in the list.
+            next = unsafe { self.segments.after(segment) };
+            each(self, segment);
+        }
+    }
+
+    /// Counts the blocks on the list of `slot` in the books of the pages that they begin in, and returns how many there are.
+    fn count_free_blocks(&mut self, slot: usize) -> usize {
+        let mut blocks = 0;
         let mut next = NonNull::new(self.heads[slot]);
         while let Some(block) = next {
             // SAFETY: the block is on the list.
             unsafe {
                 let run = Run::at(block);
-                *count_of(block).1 += run.length;
+                *count_of(block) += run.length;
+                blocks += run.length as usize;
                 next = run.next;
             }
         }
+        blocks
     }
 
-    /// Sorts the list of `slot`, whose blocks are counted; those of empty buckets become free pages. Forgets the counts,
-    /// and returns how many blocks stay.
-    fn sort_list(&mut self, slot: usize) -> usize {
-        let bucket = self.geometry.bucket(slot);
+    /// Puts into the books of each page, instead of its count, one more than the level of its bucket. Empty buckets become
+    /// free pages.
+    ///
+    /// # Safety
+    ///
+    /// `segment` is this thread's own, and all free blocks of its buckets are counted.
+    unsafe fn judge_buckets(&mut self, segment: NonNull<Segment>) {
+        let mut page = HEADER_PAGES;
+        while page < SEGMENT_PAGES {
+            // SAFETY: as the caller says.
+            let (tags, books) =
+                unsafe { (&(*segment.as_ptr()).tags, &mut (*segment.as_ptr()).books) };
+            if books.counts[page] == 0 {
+                page += 1;
+                continue;
+            }
+            let tag = tags.get(page);
+            let Tag::Bucket { slot, index } = tag else {
+                unreachable!("a free block in pages of {tag:?}")
+            };
+            let bucket = self.geometry.bucket(slot);
+            let start = page - index;
+            let counts = &mut books.counts[start..start + bucket.pages];
+            let free: u16 = counts.iter().sum();
+            // SAFETY: as the caller says.
+            let is_fresh =
+                self.fresh[slot].is_in(unsafe { Segment::page_address(segment, start) }, bucket);
+            let mut blocks = bucket.blocks;
+            if is_fresh {
+                blocks -= self.fresh[slot].left / bucket.block_size;
+            }
+            let level = free as usize * LEVELS / blocks;
+            counts.fill(level as u16 + 1);
+            if level == EMPTY {
+                if is_fresh {
+                    self.fresh[slot] = Fresh::NONE;
+                }
+                tags.clear(start, bucket.pages);
+                // SAFETY: the blocks of the bucket are on their list for some time, but nothing takes them from there.
+                unsafe { self.give_pages(segment, start, bucket.pages) };
+            }
+            page = start + bucket.pages;
+        }
+    }
+
+    /// Sorts the list of `slot` by the level of its blocks' buckets, without those of empty ones.
+    fn sort_list(&mut self, slot: usize) {
         let mut levels = [(ptr::null_mut::<Block>(), ptr::null_mut::<Block>()); LEVELS];
-        let mut kept = 0;
         let mut next = NonNull::new(self.heads[slot]);
         while let Some(block) = next {
-            // SAFETY: blocks on the list are unused, lie in segments of this thread, and were counted.
+            // SAFETY: blocks on the list are unused and lie in segments of this thread, whose levels are known; what an
+            // empty bucket became is still mapped.
             unsafe {
                 let run = Run::at(block);
                 next = run.next;
-                let level = self.take_level(slot, bucket, block, run.length);
+                let level = *count_of(block) as usize - 1;
                 if let Some((first, last)) = levels.get_mut(level) {
                     match NonNull::new(*last) {
                         Some(last) => (*last.as_ptr()).next = block.as_ptr(),
                         None => *first = block.as_ptr(),
                     }
                     *last = run.last.as_ptr();
-                    kept += run.length as usize;
                 }
             }
         }
@@ -99,50 +158,6 @@ impl Local {
             }
         }
         self.heads[slot] = list;
-        kept
-    }
-
-    /// The level of a bucket, of whose free blocks `length` are being sorted, `block` among them. It is found for the
-    /// first of them, and forgotten with the last one; by then an empty bucket has become free pages.
-    ///
-    /// # Safety
-    ///
-    /// `block` is on the list of `slot`, is counted, and each block is given once.
-    unsafe fn take_level(
-        &mut self,
-        slot: usize,
-        bucket: &Bucket,
-        block: NonNull<Block>,
-        length: u16,
-    ) -> usize {
-        // SAFETY: as the caller says.
-        unsafe {
-            let (page, count) = count_of(block);
-            let segment = Segment::of(block.cast());
-            let start = Segment::page_address(segment, page);
-            if *count >> LEVEL_SHIFT == 0 {
-                let free = *count as usize;
-                let mut blocks = bucket.blocks;
-                if self.fresh[slot].is_in(start, bucket) {
-                    blocks -= self.fresh[slot].left / bucket.block_size;
-                }
-                let level = free * LEVELS / blocks;
-                *count |= (level as u16 + 1) << LEVEL_SHIFT;
-            }
-            let level = (*count >> LEVEL_SHIFT) as usize - 1;
-            *count -= length;
-            if *count & ((1 << LEVEL_SHIFT) - 1) == 0 {
-                *count = 0;
-                if level == EMPTY {
-                    if self.fresh[slot].is_in(start, bucket) {
-                        self.fresh[slot] = Fresh::NONE;
-                    }
-                    (*segment.as_ptr()).tags.clear(page, bucket.pages);
-                    self.give_pages(segment, page, bucket.pages);
-                }
-            }
-            level
-        }
     }
 
     /// Gives free pages back if there are more than the reserve, and so many were freed since that it does not matter
@@ -263,23 +278,14 @@ impl Run {
     }
 }
 
-/// The first page of the bucket that `block` lies in, and the bucket's count of free blocks.
+/// What the books hold for the page that `block` begins in: see [`Books::counts`].
 ///
 /// # Safety
 ///
-/// `block` lies in a bucket of a segment of this thread.
-unsafe fn count_of<'a>(block: NonNull<Block>) -> (usize, &'a mut u16) {
+/// `block` lies in a segment of this thread.
+#[inline(always)]
+unsafe fn count_of<'a>(block: NonNull<Block>) -> &'a mut u16 {
     let page = page_of(block.addr().get());
     // SAFETY: as the caller says.
-    unsafe {
-        let segment = Segment::of(block.cast()).as_ptr();
-        let tag = (*segment).tags.get(page);
-        let Tag::Bucket { index, .. } = tag else {
-            unreachable!("a free block in pages of {tag:?}")
-        };
-        (
-            page - index,
-            &mut (*segment).books.free_blocks[page - index],
-        )
-    }
+    unsafe { &mut (*Segment::of(block.cast()).as_ptr()).books.counts[page] }
 }

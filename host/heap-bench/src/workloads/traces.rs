@@ -35,7 +35,7 @@ pub fn all(wanted: impl Fn(&str) -> bool) -> Result<Vec<Workload>, String> {
             };
             Ok(Workload {
                 steps_per_unit,
-                units: 5,
+                units: 20,
                 units_before: 1,
                 fills_memory: true,
                 ..pair(&workload, replay)

@@ -35,7 +35,8 @@ fn a_kernel_of_ones_own_needs_no_tools_to_build_one() {
             "libc6-dev",
             "g++",
             "make",
-            "valgrind"
+            "valgrind",
+            "cmake"
         ]
     );
 }
