@@ -6,7 +6,6 @@
 //! the midst of a page as in the midst of the kernel's zeroing of 2 MiB, which the kernel goes on with later.
 
 use super::Equipment;
-use crate::cspace::Layout;
 use crate::kernel::{Sel4, blueprint};
 use crate::windows::CLEANER_WINDOW;
 use kmalloc_bucket::size_class::PAGE_SIZE;
@@ -74,7 +73,7 @@ pub extern "C" fn run(equipment: &'static Equipment) -> ! {
         loop {
             let [what, slot, mask, _] = equipment.call([report as Word, 0]);
             let result = match what {
-                what::PAGES => zero_pages(slot, mask),
+                what::PAGES => zero_pages(equipment, slot, mask),
                 what::UNTYPED => clean_untyped(equipment, slot),
                 what::GATHER => gather(equipment, slot),
                 _ => break,
@@ -88,8 +87,9 @@ pub extern "C" fn run(equipment: &'static Equipment) -> ! {
 }
 
 /// Zeroes frames through a window that nobody else uses.
-fn zero_pages(first: CPtrBits, mask: Word) -> sel4::Result<()> {
-    let slots = (first..).take(CHUNK_PAGES).enumerate();
+fn zero_pages(equipment: &Equipment, first: CPtrBits, mask: Word) -> sel4::Result<()> {
+    let stride = equipment.layout.page_stride() as usize;
+    let slots = (first..).step_by(stride).take(CHUNK_PAGES).enumerate();
     for (_, slot) in slots.filter(|(index, _)| mask >> index & 1 == 1) {
         let frame: cap::Granule = CPtr::from_bits(slot).cast();
         frame.frame_map(
@@ -111,14 +111,11 @@ fn zero_pages(first: CPtrBits, mask: Word) -> sel4::Result<()> {
 /// there is, so the next retype has next to nothing to zero.
 fn clean_untyped(equipment: &Equipment, untyped: CPtrBits) -> sel4::Result<()> {
     let (top, layout) = (equipment.top, equipment.layout);
-    let number = layout.number(Slot::Scratch);
-    let (leaf, slot) = Layout::leaf_of(number);
-    let cnode = top.absolute_cptr_from_bits_with_depth(leaf as CPtrBits, layout.top_bits);
+    let scratch = layout.place(Slot::Scratch);
+    let (cnode, slot) = layout.cnode(top, scratch);
     let untyped: cap::Untyped = CPtr::from_bits(untyped).cast();
     untyped.untyped_retype(&blueprint(Object::Untyped(GRAIN_BITS)), &cnode, slot, 1)?;
-    let made = layout.address_of(number);
-    top.absolute_cptr_from_bits_with_depth(made, layout.depth())
-        .delete()
+    layout.path(top, scratch).delete()
 }
 
 /// Deletes all chunks and frames of a large page, then cleans it.
