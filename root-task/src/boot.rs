@@ -235,10 +235,8 @@ impl Maker<'_> {
             let batch = 1usize << batch.ilog2();
             let size_bits = blueprint.physical_size_bits() + batch.ilog2() as usize;
             let piece = self.untypeds.take(size_bits)?;
-            let (leaf, slot) = Layout::leaf_of(first + made);
-            let cnode = self
-                .top
-                .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
+            let place = Place::Leaf(first + made);
+            let (cnode, slot) = self.layout.cnode(self.top, place);
             piece.cap.untyped_retype(&blueprint, &cnode, slot, batch)?;
             made += batch;
         }
@@ -250,10 +248,7 @@ impl Maker<'_> {
     }
 
     pub(crate) fn path(&self, number: usize) -> AbsoluteCPtr {
-        self.top.absolute_cptr_from_bits_with_depth(
-            self.layout.address_of(Place::Leaf(number)),
-            self.layout.depth(),
-        )
+        self.layout.path(self.top, Place::Leaf(number))
     }
 
     /// The server's endpoint, in an entry of the top CNode: the kernel finds it in one step.
@@ -266,9 +261,8 @@ impl Maker<'_> {
 
     /// The slot of the server's endpoint.
     pub(crate) fn endpoint(&self) -> AbsoluteCPtr {
-        let entry = self.layout.endpoint_entry() as sel4::CPtrBits;
-        self.top
-            .absolute_cptr_from_bits_with_depth(entry, self.layout.top_bits)
+        let entry = self.layout.endpoint_entry();
+        self.layout.path(self.top, Place::Top(entry))
     }
 
     /// The next slot, empty.

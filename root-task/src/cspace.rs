@@ -11,6 +11,7 @@ use kmalloc_server::copy_count;
 use kmalloc_server::kernel::{ClientObject, Slot};
 use kmalloc_server::machine::DEVICE_FRAMES_MAX;
 use kmalloc_server::physical::{LARGE_CHUNKS, LARGE_PAGES};
+use sel4::{AbsoluteCPtr, cap};
 
 /// log2 of the slots in a CNode of the second level.
 pub const LEAF_BITS: usize = 12;
@@ -112,26 +113,39 @@ impl Layout {
         1..self.end / LEAF_SLOTS + 1
     }
 
-    /// Which entry of the top CNode holds the CNode of slot `number` of the second level, and which slot of it it is.
-    pub fn leaf_of(number: usize) -> (usize, usize) {
-        (number / LEAF_SLOTS + 1, number % LEAF_SLOTS)
-    }
-
     /// The address of a slot.
     #[inline]
     pub fn address_of(&self, place: Place) -> sel4::CPtrBits {
         let (entry, slot) = match place {
             Place::Top(entry) => (entry, 0),
-            Place::Leaf(number) => Self::leaf_of(number),
+            Place::Leaf(number) => (number / LEAF_SLOTS + 1, number % LEAF_SLOTS),
         };
         ((entry << self.stride_bits) | slot) as sel4::CPtrBits
     }
 
-    /// The address of a slot for operations on CNodes, which say how many bits of it count, and these bits.
-    pub fn path_of(&self, place: Place) -> (sel4::CPtrBits, usize) {
-        match place {
+    /// How far the address of a page's slot is behind that of the page before.
+    pub fn page_stride(&self) -> sel4::CPtrBits {
+        1 << self.stride_bits
+    }
+
+    /// The path of a slot, for operations on CNodes; `top` is the top CNode.
+    pub fn path(&self, top: cap::CNode, place: Place) -> AbsoluteCPtr {
+        let (address, depth) = match place {
             Place::Top(entry) => (entry as sel4::CPtrBits, self.top_bits),
             Place::Leaf(_) => (self.address_of(place), self.depth()),
+        };
+        top.absolute_cptr_from_bits_with_depth(address, depth)
+    }
+
+    /// The CNode that a slot lies in, and which of its slots it is, for what makes objects; `top` is the top CNode.
+    pub fn cnode(&self, top: cap::CNode, place: Place) -> (AbsoluteCPtr, usize) {
+        match place {
+            Place::Top(entry) => (top.absolute_cptr_for_self(), entry),
+            Place::Leaf(number) => {
+                // Behind the kernel's own CNode.
+                let leaf = Place::Top(number / LEAF_SLOTS + 1);
+                (self.path(top, leaf), number % LEAF_SLOTS)
+            }
         }
     }
 

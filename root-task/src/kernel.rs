@@ -146,10 +146,7 @@ impl Sel4 {
         first: Place,
         count: usize,
     ) -> Result<(), Refused> {
-        let (cnode, slot) = match first {
-            Place::Top(entry) => (self.top.absolute_cptr_for_self(), entry),
-            Place::Leaf(number) => self.leaf(number),
-        };
+        let (cnode, slot) = self.layout.cnode(self.top, first);
         untyped
             .untyped_retype(blueprint, &cnode, slot, count)
             .map_err(refused)
@@ -176,22 +173,9 @@ impl Sel4 {
         self.delete(Slot::Scratch)
     }
 
-    /// The CNode of a slot of the second level, and the slot in it.
-    fn leaf(&self, number: usize) -> (AbsoluteCPtr, usize) {
-        let (leaf, slot) = Layout::leaf_of(number);
-        let (top, bits) = (self.top, self.layout.top_bits);
-        let cnode = top.absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, bits);
-        (cnode, slot)
-    }
-
     /// The path of a slot.
     pub(crate) fn path(&self, slot: Slot) -> AbsoluteCPtr {
-        self.path_of(self.layout.place(slot))
-    }
-
-    fn path_of(&self, place: Place) -> AbsoluteCPtr {
-        let (address, depth) = self.layout.path_of(place);
-        self.top.absolute_cptr_from_bits_with_depth(address, depth)
+        self.layout.path(self.top, self.layout.place(slot))
     }
 
     /// An address space.
