@@ -38,6 +38,7 @@ impl FakeKernel {
             refusals: Vec::new(),
             clock: Default::default(),
             signals: Vec::new(),
+            traced: Vec::new(),
         };
         for &(address, size_bits) in ram {
             assert!(size_bits >= 12 && address.is_multiple_of(1 << size_bits));

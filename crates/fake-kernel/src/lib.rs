@@ -67,6 +67,8 @@ pub struct FakeKernel {
     clock: Clock,
     /// Clients that were signalled, in order.
     signals: Vec<ClientIndex>,
+    /// Frames of what the server told of, in order.
+    traced: Vec<Vec<u8>>,
 }
 
 /// Time, which goes on only when a test says so.
@@ -161,6 +163,11 @@ impl FakeKernel {
     /// The time for which the clock was set, if any.
     pub fn alarm(&self) -> Option<u64> {
         self.clock.alarm_us
+    }
+
+    /// Frames of what the server has told of since the test last asked.
+    pub fn take_traced(&mut self) -> Vec<Vec<u8>> {
+        core::mem::take(&mut self.traced)
     }
 
     /// The clients that were signalled since this was asked last, in order.

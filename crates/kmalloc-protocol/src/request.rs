@@ -270,4 +270,16 @@ pub enum Request<'a> {
         #[serde(with = "after7")]
         token: u64,
     },
+    /// Figures about the whole system, if the manifest lets the client see them. Reply: a page of them, or
+    /// [`Done`](crate::Reply::Done) where there are no more.
+    Observe {
+        /// The number of a [`Subject`](crate::statistics::Subject).
+        subject: u8,
+        /// Whom or what: a handle, or the number of a request.
+        #[serde(with = "after6")]
+        of: u64,
+        /// Where to go on: 0 first, then what the last page said.
+        #[serde(with = "le")]
+        cursor: u64,
+    },
 }

@@ -11,6 +11,7 @@ use crate::memory::bytes;
 use crate::physical::Page;
 use crate::run::RunPlan;
 use crate::segments::address_of;
+use crate::statistics::Traced;
 use crate::share::check_access;
 use kmalloc_bucket::ledger::{Entry, Use};
 use kmalloc_protocol::window::Window;
@@ -55,6 +56,9 @@ impl<K: Kernel> Server<K> {
             frame = self.info(Page(frame)).next;
         }
         self.write_run_entries(number, &plan);
+        if self.traces {
+            self.trace_run(client, Window::Shared, number, pages, Traced::Attach);
+        }
         Ok(Reply::Region {
             address: address_of(Window::Shared, number) as u64,
             size: bytes(pages),
@@ -156,6 +160,7 @@ impl<K: Kernel> Server<K> {
             .copies
             .take(dataspace, client, &mut account.copies)
             .ok_or(Error::OutOfSlots { limit })?;
+        account.counters.attached_pages += 1;
         if let Some(dataspace) = self.dataspaces.get_mut(dataspace) {
             dataspace.copies += 1;
         }
@@ -171,6 +176,7 @@ impl<K: Kernel> Server<K> {
             dataspace.copies -= 1;
         }
         if let Some(account) = self.clients.get_mut(place.owner.index()) {
+            account.counters.attached_pages -= 1;
             self.copies.give(copy, &mut account.copies);
         }
     }

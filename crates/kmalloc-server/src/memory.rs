@@ -202,6 +202,7 @@ impl<K: Kernel> Server<K> {
         let account = self.client_mut(client)?;
         let next = core::mem::replace(&mut account.chunks, first.0);
         account.chunk_used = 0;
+        account.counters.object_chunks += 1;
         self.set_info(
             first,
             PageInfo {

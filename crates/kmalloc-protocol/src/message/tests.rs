@@ -90,6 +90,11 @@ fn requests() -> Vec<Request<'static>> {
         },
         Request::Detach { address: u64::MAX },
         Request::CloseDataspace { token: u64::MAX },
+        Request::Observe {
+            subject: 255,
+            of: u64::MAX,
+            cursor: u64::MAX
+        },
     ]
 }
 

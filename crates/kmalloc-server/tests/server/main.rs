@@ -25,5 +25,6 @@ mod scan_shared;
 mod served;
 mod sharing;
 mod sharing_ends;
+mod statistics;
 mod system;
 mod threads;

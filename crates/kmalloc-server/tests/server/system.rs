@@ -170,6 +170,15 @@ impl System {
                 let found = self.names.get(name).copied();
                 Answer::Response(over_the_wire(&self.server.found(client, found)))
             }
+            Outcome::Observe {
+                client,
+                subject,
+                of,
+                cursor,
+            } => {
+                let response = self.server.observe(client, subject, of, cursor);
+                Answer::Response(over_the_wire(&response))
+            }
             Outcome::Ended { obituary, .. } => Answer::Ended(obituary),
             Outcome::Start {
                 parent,
