@@ -13,6 +13,8 @@ kmalloc::main!(main);
 const NOWHERE: usize = 0x7000_0000;
 /// Bytes of the blocks that `churn` takes and gives back.
 const CHURN_BYTES: usize = 24;
+/// Bytes of those that `gorge` does: pages of their own, that are mapped and unmapped each time.
+const GORGE_BYTES: usize = 64 << 10;
 /// Bytes that `hold` keeps, of every kind.
 const HELD_BYTES: usize = 20_000;
 
@@ -40,6 +42,11 @@ fn main() -> Result<u8, Error> {
         },
         Some("churn") => loop {
             let block = served::kmalloc(CHURN_BYTES, Flags::empty())?;
+            // SAFETY: it is this program's, and nobody uses it.
+            unsafe { served::kfree(block.as_ptr())? };
+        },
+        Some("gorge") => loop {
+            let block = served::kmalloc(GORGE_BYTES, Flags::empty())?;
             // SAFETY: it is this program's, and nobody uses it.
             unsafe { served::kfree(block.as_ptr())? };
         },

@@ -78,7 +78,7 @@ int kmalloc_dataspace_detach(void *address);
 /* The maker lets go; with the last program that detaches it the memory goes back. 0, or an `enum kmalloc_error`. */
 int kmalloc_dataspace_close(uint64_t token);
 
-/* The reason of the last failure, an `enum kmalloc_error`. */
+/* The reason of this thread's last failure, an `enum kmalloc_error`. */
 int kmalloc_last_error(void);
 /* What it means. */
 const char *kmalloc_error_text(int error);

@@ -1,34 +1,38 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What the C functions do, over any heap: null for failure, with the reason kept for `kmalloc_last_error`.
+//! What the C functions do, over any heap: null for failure, with the reason kept for the thread's `kmalloc_last_error`.
 
-use crate::code::{code, set_last_error};
+use crate::code::code;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::{self, NonNull};
-use kmalloc::{Access, DmaSource, Error, Flags, Heap, ShareSource, Source, Threading};
+use core::sync::atomic::{AtomicI32, Ordering};
+use kmalloc::{Access, DmaSource, Error, Flags, Heap, ShareSource, SizeClasses, Source, Threading};
+
+/// The last failure of a thread for which there was not even the memory to remember it.
+static WITHOUT_PART: AtomicI32 = AtomicI32::new(0);
 
 /// A heap as C calls it. Blocks are `void *`; null is no block.
-pub struct CHeap<'heap, S: Source, T: Threading>(&'heap Heap<S, T>);
+pub struct CHeap<'heap, S: Source, T: Threading, C: SizeClasses>(&'heap Heap<S, T, C>);
 
-impl<'heap, S: Source, T: Threading> CHeap<'heap, S, T> {
+impl<'heap, S: Source, T: Threading, C: SizeClasses> CHeap<'heap, S, T, C> {
     /// C's view of `heap`.
-    pub const fn new(heap: &'heap Heap<S, T>) -> Self {
+    pub const fn new(heap: &'heap Heap<S, T, C>) -> Self {
         CHeap(heap)
     }
 
     /// `kmalloc`.
     #[inline(always)]
     pub fn kmalloc(&self, size: usize, flags: c_int) -> *mut c_void {
-        or_null(parse(flags).and_then(|flags| self.0.kmalloc(size, flags)))
+        self.or_null(parse(flags).and_then(|flags| self.0.kmalloc(size, flags)))
     }
 
     /// `kmalloc_aligned`.
     pub fn kmalloc_aligned(&self, size: usize, align: usize, flags: c_int) -> *mut c_void {
-        or_null(parse(flags).and_then(|flags| self.0.kmalloc_aligned(size, align, flags)))
+        self.or_null(parse(flags).and_then(|flags| self.0.kmalloc_aligned(size, align, flags)))
     }
 
     /// `kcalloc`.
     pub fn kcalloc(&self, count: usize, size: usize, flags: c_int) -> *mut c_void {
-        or_null(parse(flags).and_then(|flags| self.0.kcalloc(count, size, flags)))
+        self.or_null(parse(flags).and_then(|flags| self.0.kcalloc(count, size, flags)))
     }
 
     /// `krealloc`.
@@ -40,7 +44,7 @@ impl<'heap, S: Source, T: Threading> CHeap<'heap, S, T> {
         let block = NonNull::new(block.cast());
         // SAFETY: as the caller says.
         let result = parse(flags).and_then(|flags| unsafe { self.0.krealloc(block, size, flags) });
-        or_null_block(result)
+        self.or_null_block(result)
     }
 
     /// `krealloc_array`.
@@ -59,7 +63,7 @@ impl<'heap, S: Source, T: Threading> CHeap<'heap, S, T> {
         // SAFETY: as the caller says.
         let result = parse(flags)
             .and_then(|flags| unsafe { self.0.krealloc_array(block, count, size, flags) });
-        or_null_block(result)
+        self.or_null_block(result)
     }
 
     /// `kfree`.
@@ -72,7 +76,37 @@ impl<'heap, S: Source, T: Threading> CHeap<'heap, S, T> {
         if let Some(block) = NonNull::new(block.cast()) {
             // SAFETY: as the caller says.
             if let Err(error) = unsafe { self.0.kfree(block) } {
-                set_last_error(error);
+                self.set_last_error(error);
+            }
+        }
+    }
+
+    /// `kmalloc_last_error`: the number of this thread's last failure; 0 if there was none.
+    pub fn last_error(&self) -> c_int {
+        // A thread without a part of the heap has none because there was no memory for one, if it asked at all.
+        let without = || WITHOUT_PART.load(Ordering::Relaxed);
+        self.0.note().map_or_else(without, |number| number as c_int)
+    }
+
+    #[cold]
+    fn set_last_error(&self, error: Error) {
+        if !self.0.set_note(code(error) as u32) {
+            WITHOUT_PART.store(code(error), Ordering::Relaxed);
+        }
+    }
+
+    #[inline(always)]
+    fn or_null(&self, result: Result<NonNull<u8>, Error>) -> *mut c_void {
+        self.or_null_block(result.map(Some))
+    }
+
+    #[inline(always)]
+    fn or_null_block(&self, result: Result<Option<NonNull<u8>>, Error>) -> *mut c_void {
+        match result {
+            Ok(block) => block.map_or(ptr::null_mut(), |block| block.as_ptr().cast()),
+            Err(error) => {
+                self.set_last_error(error);
+                ptr::null_mut()
             }
         }
     }
@@ -88,13 +122,13 @@ impl<'heap, S: Source, T: Threading> CHeap<'heap, S, T> {
         };
         // SAFETY: as the caller says.
         unsafe { self.0.ksize(block) }.unwrap_or_else(|error| {
-            set_last_error(error);
+            self.set_last_error(error);
             0
         })
     }
 }
 
-impl<S: DmaSource, T: Threading> CHeap<'_, S, T> {
+impl<S: DmaSource, T: Threading, C: SizeClasses> CHeap<'_, S, T, C> {
     /// `kmalloc_dma` and `kmalloc_dma_with_address`.
     ///
     /// # Safety
@@ -110,7 +144,7 @@ impl<S: DmaSource, T: Threading> CHeap<'_, S, T> {
                 block.address.as_ptr().cast()
             }
             Err(error) => {
-                set_last_error(error);
+                self.set_last_error(error);
                 ptr::null_mut()
             }
         }
@@ -125,12 +159,12 @@ impl<S: DmaSource, T: Threading> CHeap<'_, S, T> {
         if let Some(block) = NonNull::new(block.cast())
             && let Err(error) = self.0.source().dma_free(block)
         {
-            set_last_error(error);
+            self.set_last_error(error);
         }
     }
 }
 
-impl<S: ShareSource, T: Threading> CHeap<'_, S, T> {
+impl<S: ShareSource, T: Threading, C: SizeClasses> CHeap<'_, S, T, C> {
     /// `kmalloc_find`.
     ///
     /// # Safety
@@ -141,18 +175,18 @@ impl<S: ShareSource, T: Threading> CHeap<'_, S, T> {
         let name = unsafe { CStr::from_ptr(name) };
         // No client has a name that is not UTF-8.
         let name = name.to_str().unwrap_or_default();
-        or_zero(self.0.source().find(name))
+        self.or_zero(self.0.source().find(name))
     }
 
     /// `kmalloc_dataspace_make`.
     pub fn dataspace_make(&self, size: usize) -> u64 {
-        or_zero(self.0.source().dataspace_make(size))
+        self.or_zero(self.0.source().dataspace_make(size))
     }
 
     /// `kmalloc_dataspace_share`.
     pub fn dataspace_share(&self, token: u64, handle: u64, writable: c_int) -> c_int {
         let source = self.0.source();
-        or_code(source.dataspace_share(token, handle, access(writable)))
+        self.or_code(source.dataspace_share(token, handle, access(writable)))
     }
 
     /// `kmalloc_dataspace_attach`.
@@ -167,7 +201,7 @@ impl<S: ShareSource, T: Threading> CHeap<'_, S, T> {
         size: *mut usize,
     ) -> *mut c_void {
         let attached = self.0.source().dataspace_attach(token, access(writable));
-        or_null(attached.map(|(address, bytes)| {
+        self.or_null(attached.map(|(address, bytes)| {
             if !size.is_null() {
                 // SAFETY: as the caller says.
                 unsafe { size.write(bytes) };
@@ -181,12 +215,29 @@ impl<S: ShareSource, T: Threading> CHeap<'_, S, T> {
         let Some(address) = NonNull::new(address.cast()) else {
             return 0;
         };
-        or_code(self.0.source().dataspace_detach(address))
+        self.or_code(self.0.source().dataspace_detach(address))
     }
 
     /// `kmalloc_dataspace_close`.
     pub fn dataspace_close(&self, token: u64) -> c_int {
-        or_code(self.0.source().dataspace_close(token))
+        self.or_code(self.0.source().dataspace_close(token))
+    }
+
+    fn or_zero(&self, result: Result<u64, Error>) -> u64 {
+        result.unwrap_or_else(|error| {
+            self.set_last_error(error);
+            0
+        })
+    }
+
+    fn or_code(&self, result: Result<(), Error>) -> c_int {
+        result.map_or_else(
+            |error| {
+                self.set_last_error(error);
+                code(error)
+            },
+            |()| 0,
+        )
     }
 }
 
@@ -198,42 +249,9 @@ fn access(writable: c_int) -> Access {
     }
 }
 
-fn or_zero(result: Result<u64, Error>) -> u64 {
-    result.unwrap_or_else(|error| {
-        set_last_error(error);
-        0
-    })
-}
-
-fn or_code(result: Result<(), Error>) -> c_int {
-    result.map_or_else(
-        |error| {
-            set_last_error(error);
-            code(error)
-        },
-        |()| 0,
-    )
-}
-
 #[inline(always)]
 fn parse(flags: c_int) -> Result<Flags, Error> {
     Flags::from_bits(flags as u32).ok_or(Error::BadFlags {
         unknown: flags as u32 & !Flags::all().bits(),
     })
-}
-
-#[inline(always)]
-fn or_null(result: Result<NonNull<u8>, Error>) -> *mut c_void {
-    or_null_block(result.map(Some))
-}
-
-#[inline(always)]
-fn or_null_block(result: Result<Option<NonNull<u8>>, Error>) -> *mut c_void {
-    match result {
-        Ok(block) => block.map_or(ptr::null_mut(), |block| block.as_ptr().cast()),
-        Err(error) => {
-            set_last_error(error);
-            ptr::null_mut()
-        }
-    }
 }

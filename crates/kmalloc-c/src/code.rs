@@ -2,7 +2,6 @@
 //! Errors as C sees them: numbers (`enum kmalloc_error` in `kmalloc.h`) and texts.
 
 use core::ffi::{CStr, c_int};
-use core::sync::atomic::{AtomicI32, Ordering};
 use kmalloc::Error;
 
 /// The text of each error, by its number.
@@ -28,9 +27,6 @@ const TEXTS: [&CStr; 19] = [
     c"the handle or token names nothing that is there any more",
 ];
 
-/// What `kmalloc_last_error` returns. One for all threads: a thread that wants to know asks before another one fails.
-static LAST: AtomicI32 = AtomicI32::new(0);
-
 /// The number of an error.
 pub const fn code(error: Error) -> c_int {
     error.number() as c_int
@@ -40,13 +36,4 @@ pub const fn code(error: Error) -> c_int {
 pub fn text(code: c_int) -> &'static CStr {
     let text = usize::try_from(code).ok().and_then(|code| TEXTS.get(code));
     text.copied().unwrap_or(c"unknown error")
-}
-
-/// The number of the last failure; 0 if there was none.
-pub fn last_error() -> c_int {
-    LAST.load(Ordering::Relaxed)
-}
-
-pub(crate) fn set_last_error(error: Error) {
-    LAST.store(code(error), Ordering::Relaxed);
 }

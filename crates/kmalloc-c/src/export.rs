@@ -179,7 +179,7 @@ macro_rules! export {
         /// See `kmalloc.h`.
         #[unsafe(no_mangle)]
         pub extern "C" fn kmalloc_last_error() -> $crate::core::ffi::c_int {
-            $crate::last_error()
+            $crate::CHeap::new(&$heap).last_error()
         }
 
         /// See `kmalloc.h`.

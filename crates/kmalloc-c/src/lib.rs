@@ -14,7 +14,7 @@ mod code;
 mod export;
 
 pub use calls::CHeap;
-pub use code::{code, last_error, text};
+pub use code::{code, text};
 
 #[doc(hidden)]
 pub use core;

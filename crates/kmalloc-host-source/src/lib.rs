@@ -336,6 +336,11 @@ unsafe impl Source for HostSource {
         let large = self.large.load(Ordering::Relaxed).addr();
         (address.wrapping_sub(large) < LARGE_SIZE).then_some(Region::Large)
     }
+
+    #[inline(always)]
+    fn is_resident(&self, address: usize) -> bool {
+        address.wrapping_sub(self.resident.load(Ordering::Relaxed).addr()) < RESIDENT_SIZE
+    }
 }
 
 /// On a host every address is as good as another, so that device memory is a large block.

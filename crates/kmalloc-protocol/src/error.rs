@@ -128,6 +128,19 @@ pub enum Error {
         #[serde(with = "after6")]
         handle: u64,
     },
+    /// There is enough free memory, but too much of it has to be cleaned first; that is under way. The client library waits
+    /// and asks again.
+    BeingCleaned {
+        /// Bytes that could be had now.
+        #[serde(with = "after6")]
+        usable: u64,
+        /// Bytes that are free.
+        #[serde(with = "le")]
+        free: u64,
+        /// Bytes asked for.
+        #[serde(with = "le")]
+        requested: u64,
+    },
 }
 
 /// What is wrong with a message.
@@ -172,6 +185,7 @@ impl Error {
             Error::NotPermitted => 16,
             Error::Refused { .. } => 17,
             Error::Stale { .. } => 18,
+            Error::BeingCleaned { .. } => 19,
         }
     }
 }
@@ -233,6 +247,14 @@ impl fmt::Display for Error {
             Error::Stale { handle } => {
                 write!(f, "{handle:#x} names nothing that is there, or is any more")
             }
+            Error::BeingCleaned {
+                usable,
+                free,
+                requested,
+            } => write!(
+                f,
+                "{requested} bytes wanted, {free} free, but only {usable} of them cleaned so far"
+            ),
         }
     }
 }

@@ -33,13 +33,21 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// The refusal of `pages` pages that can't be had.
+    /// The refusal of `pages` pages that can't be had, or can't be had yet.
     #[cold]
     pub(crate) fn out_of_memory(&mut self, pages: usize) -> Error {
         self.want_pages(pages);
-        Error::OutOfMemory {
-            free: bytes(self.physical.usable_pages()),
-            requested: bytes(pages),
+        let requested = bytes(pages);
+        let usable = bytes(self.physical.usable_pages());
+        let free = bytes(self.physical.free_pages());
+        if free >= requested && free > usable {
+            Error::BeingCleaned {
+                usable,
+                free,
+                requested,
+            }
+        } else {
+            Error::OutOfMemory { free, requested }
         }
     }
 

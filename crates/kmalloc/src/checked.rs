@@ -8,6 +8,8 @@
 use core::fmt;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use kmalloc_bucket::resident::PAGE_SIZE;
+use kmalloc_bucket::resident::buckets::Bucket;
 
 /// Bytes that the checked mode adds to a block.
 pub(crate) const TRAILER_SIZE: usize = 16;
@@ -252,6 +254,17 @@ impl Trailer {
         // SAFETY: as promised to `of`.
         unsafe { self.words().write([size_word, state_word]) };
     }
+}
+
+/// What ends at the end of a bucket that begins at `start`, and its bytes: the last block, or the bucket as a whole where
+/// bytes are left behind the last block. Its trailer is in front of what comes next.
+pub(crate) fn bucket_end(start: NonNull<u8>, bucket: &Bucket) -> (NonNull<u8>, usize) {
+    let (bytes, size) = (bucket.pages * PAGE_SIZE, bucket.block_size);
+    if bucket.blocks * size < bytes {
+        return (start, bytes);
+    }
+    // SAFETY: the last block lies in the bucket.
+    (unsafe { start.add(bytes - size) }, size)
 }
 
 /// Freed blocks of one class, in the order in which they were freed.

@@ -11,7 +11,7 @@
 //!
 //! # What it rests on
 //!
-//! - A list of free blocks for each power of two stands in front of the buckets: a pair of allocation and release
+//! - A list of free blocks for each size class stands in front of the buckets: a pair of allocation and release
 //!   touches the list and the block, nothing else. Every other case begins with that list being empty.
 //! - The size in a `Layout` gives the list; without it (`kfree`) the tag of the block's page does, found from the address.
 //! - Nothing on these paths counts. Free blocks are counted when memory is about to be asked for, every thousand or so
@@ -75,6 +75,7 @@ pub use checked::{Call, Fault, Violation, set_violation_hook};
 #[cfg(feature = "server")]
 pub use dataspace::{Attached, Dataspace, Offset};
 pub use heap::{Audit, Heap};
+pub use kmalloc_bucket::resident::slots::{PowersOfTwo, QuarterOctaves, SizeClasses};
 pub use kmalloc_protocol::window::Window;
 pub use kmalloc_protocol::{BadMessage, Cache, Cause, Ended, Error, Events, Flags, Stats};
 #[cfg(feature = "server")]

@@ -9,25 +9,40 @@ use crate::shared::Shared;
 use crate::source::Source;
 use crate::thread_heap::ThreadHeap;
 use crate::{Error, NO_ROOM};
+use collect::FREED_PAGES_MIN;
 use core::ptr::{self, NonNull};
-use kmalloc_bucket::resident::slots::{BUCKET_SLOT_MAX, BUCKET_SLOT_MIN, SLOT_COUNT, block_size};
+use kmalloc_bucket::resident::buckets::{BUCKET_SLOTS_MAX, Bucket, Geometry, LARGEST_BLOCK_PAGES};
+use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, OCTAVE_COUNT, OCTAVE_MIN, octave_of};
 use kmalloc_bucket::resident::tags::Tag;
-use kmalloc_bucket::resident::{
-    BUCKET_SIZE, FIRST_BUCKET_BLOCK_SIZE_MAX, GROUP_PAGES, PAGE_SIZE, RUN_PAGES_MAX,
-    first_bucket_offset, page_of,
-};
+use kmalloc_bucket::resident::{PAGE_SIZE, RUN_PAGES_MAX, page_of};
 
 /// A free block, as far as the heap looks into it.
 pub(crate) struct Block {
     pub next: *mut Block,
 }
 
+/// Stands where no block is kept, so that the place is not taken for an empty one.
+pub(crate) const NOT_KEPT: *mut Block = ptr::without_provenance_mut(1);
+/// Largest mask of a block that is kept: 1 MiB. One block of each larger power of two would be too much to keep for
+/// nothing.
+const KEPT_MASK_MAX: usize = (1 << 20) - 1;
+/// What is kept at first.
+const KEPT_NONE: [*mut Block; OCTAVE_COUNT] = {
+    let mut kept = [NOT_KEPT; OCTAVE_COUNT];
+    let mut octave = 0;
+    while octave <= octave_of(KEPT_MASK_MAX) {
+        kept[octave] = ptr::null_mut();
+        octave += 1;
+    }
+    kept
+};
+
 /// The part of a bucket that was never cut into blocks.
 #[derive(Clone, Copy)]
 struct Fresh {
     /// Where the next block begins; null if there is no such bucket.
     next: *mut u8,
-    /// Bytes from there to the end of the bucket.
+    /// Bytes from there to the end of the last block.
     left: usize,
 }
 
@@ -36,6 +51,12 @@ impl Fresh {
         next: ptr::null_mut(),
         left: 0,
     };
+
+    /// Whether this is the uncut part of the bucket that begins at `start`.
+    fn is_in(self, start: NonNull<u8>, bucket: &Bucket) -> bool {
+        let distance = self.next.addr().wrapping_sub(start.addr().get());
+        self.left > 0 && distance < bucket.pages * PAGE_SIZE
+    }
 }
 
 /// Blocks are cut for about this many bytes at a time, so that a program touches no page long before it needs it.
@@ -44,10 +65,13 @@ const CARVE_SIZE: usize = PAGE_SIZE;
 /// The part of a heap that one thread uses alone.
 #[repr(C)]
 pub(crate) struct Local {
-    /// The free blocks of each slot, last freed first. Slots above those of buckets hold at most one block, which has
-    /// exactly the slot's largest size and is aligned to it.
-    pub heads: [*mut Block; SLOT_COUNT],
-    fresh: [Fresh; BUCKET_SLOT_MAX + 1],
+    /// The free blocks of each slot, last freed first.
+    pub heads: [*mut Block; BUCKET_SLOTS_MAX],
+    /// Above buckets, a block of each power of two, aligned to its size; [`NOT_KEPT`] where none is ever kept.
+    pub kept: [*mut Block; OCTAVE_COUNT],
+    /// What the size classes make of buckets.
+    geometry: &'static Geometry,
+    fresh: [Fresh; BUCKET_SLOTS_MAX],
     segments: SegmentList,
     /// Pages mapped in the segments.
     mapped_pages: usize,
@@ -55,28 +79,38 @@ pub(crate) struct Local {
     used_pages: usize,
     /// Free blocks are counted before more than this many pages are mapped.
     collect_at_pages: usize,
+    /// Pages of runs that were freed since any were given back.
+    freed_pages: usize,
     /// Calls of `kfree` until free blocks are counted.
     pub frees_until_collect: usize,
     /// Freed blocks that are not used again yet.
     #[cfg(feature = "checked")]
-    pub quarantine: [crate::checked::Queue; BUCKET_SLOT_MAX + 1],
+    pub quarantine: [crate::checked::Queue; BUCKET_SLOTS_MAX],
+    /// Freed runs that are not used again yet.
+    #[cfg(feature = "checked")]
+    pub run_quarantine: crate::checked::Queue,
 }
 
 /// Calls of `kfree` between two counts of the free blocks, at least.
 const FREES_PER_COLLECT_MIN: usize = 1024;
 
 impl Local {
-    pub const fn new() -> Local {
+    pub const fn new(geometry: &'static Geometry) -> Local {
         Local {
-            heads: [ptr::null_mut(); SLOT_COUNT],
-            fresh: [Fresh::NONE; BUCKET_SLOT_MAX + 1],
+            heads: [ptr::null_mut(); BUCKET_SLOTS_MAX],
+            kept: KEPT_NONE,
+            geometry,
+            fresh: [Fresh::NONE; BUCKET_SLOTS_MAX],
             segments: SegmentList::new(),
             mapped_pages: 0,
             used_pages: 0,
             collect_at_pages: 0,
+            freed_pages: 0,
             frees_until_collect: FREES_PER_COLLECT_MIN,
             #[cfg(feature = "checked")]
-            quarantine: [crate::checked::Queue::NONE; BUCKET_SLOT_MAX + 1],
+            quarantine: [crate::checked::Queue::NONE; BUCKET_SLOTS_MAX],
+            #[cfg(feature = "checked")]
+            run_quarantine: crate::checked::Queue::NONE,
         }
     }
 
@@ -88,6 +122,34 @@ impl Local {
     /// The segments, those with free pages first.
     pub fn segments(&self) -> &SegmentList {
         &self.segments
+    }
+
+    /// Where the list of `slot` begins.
+    ///
+    /// # Safety
+    ///
+    /// `local` is valid, and `slot` less than [`BUCKET_SLOTS_MAX`].
+    #[inline(always)]
+    pub unsafe fn head(local: *mut Local, slot: usize) -> *mut *mut Block {
+        debug_assert!(slot < BUCKET_SLOTS_MAX);
+        // SAFETY: as the caller says. A check of the bounds would be a fifth of the fast path.
+        unsafe { (&raw mut (*local).heads).cast::<*mut Block>().add(slot) }
+    }
+
+    /// Where the block is kept that serves a request with this mask.
+    ///
+    /// # Safety
+    ///
+    /// `local` is valid, and the mask above [`BUCKET_MASK_MAX`].
+    #[inline(always)]
+    pub unsafe fn kept(local: *mut Local, mask: usize) -> *mut *mut Block {
+        debug_assert!(mask > BUCKET_MASK_MAX);
+        // SAFETY: as the caller says.
+        unsafe {
+            let kept = (&raw mut (*local).kept).cast::<*mut Block>();
+            kept.wrapping_sub(OCTAVE_MIN)
+                .wrapping_add(mask.ilog2() as usize)
+        }
     }
 
     /// Puts a block in front of its slot's list.
@@ -110,12 +172,12 @@ impl Local {
         owner: *const ThreadHeap,
         slot: usize,
     ) -> Result<NonNull<u8>, Error> {
-        debug_assert!((BUCKET_SLOT_MIN..=BUCKET_SLOT_MAX).contains(&slot));
+        debug_assert!(slot < self.geometry.slots());
         if self.fresh[slot].left == 0 {
             // Counting free blocks may put some onto no list, but it never fills one: an empty list stays empty.
             self.fresh[slot] = self.take_bucket(shared, owner, slot)?;
         }
-        let size = block_size(slot);
+        let size = self.geometry.bucket(slot).block_size;
         let fresh = &mut self.fresh[slot];
         let count = (CARVE_SIZE / size).clamp(1, fresh.left / size);
         let first = fresh.next;
@@ -139,14 +201,19 @@ impl Local {
         }
     }
 
-    /// Grows a run, or a bucket that is one block, into free mapped pages behind it; `false` if it is something else, or
+    /// Grows a run, or a block of slot `largest`, into free mapped pages behind it; `false` if it is something else, or
     /// if that is not quickly done.
     ///
     /// # Safety
     ///
     /// `block` lies in a segment of this thread.
     #[inline(always)]
-    pub unsafe fn run_grow_quickly(&mut self, block: NonNull<u8>, pages_new: usize) -> bool {
+    pub unsafe fn run_grow_quickly(
+        &mut self,
+        block: NonNull<u8>,
+        pages_new: usize,
+        largest: usize,
+    ) -> bool {
         let page = page_of(block.addr().get());
         // SAFETY: as the caller says.
         unsafe {
@@ -154,25 +221,64 @@ impl Local {
             let tags = &(*segment).tags;
             let (pages_old, is_bucket) = match tags.get(page) {
                 Tag::Run { pages } => (pages, false),
-                Tag::Bucket {
-                    slot: BUCKET_SLOT_MAX,
-                } => (GROUP_PAGES, true),
+                Tag::Bucket { slot, .. } if slot == largest => (LARGEST_BLOCK_PAGES, true),
                 _ => return false,
             };
-            if pages_new <= pages_old || pages_new > RUN_PAGES_MAX {
+            if pages_new > RUN_PAGES_MAX {
                 return false;
             }
             let books = &mut (*segment).books;
-            let more = pages_new - pages_old;
+            // If there are no more, these are too many to be taken quickly.
+            let more = pages_new.wrapping_sub(pages_old);
             if !books.free.take_if_in(&books.mapped, page + pages_old, more) {
                 return false;
             }
             if is_bucket {
-                tags.clear_bucket(page);
+                tags.clear(page, LARGEST_BLOCK_PAGES);
             }
             tags.set_run(page, pages_new);
+            // Some pages stay, so the segment stays where it is among the others.
             self.used_pages += more;
-            self.move_back_if_full(NonNull::new_unchecked(segment));
+        }
+        true
+    }
+
+    /// Frees a run, and makes a block of slot `largest` of its first pages if there is none: programs that grow one
+    /// buffer after the other find it, with room behind it. `false` if that is not quickly done.
+    ///
+    /// # Safety
+    ///
+    /// `block` lies in a segment of this thread, and if a run begins there, nothing uses it any more.
+    #[inline(always)]
+    pub unsafe fn run_free_quickly(&mut self, block: NonNull<u8>, largest: usize) -> bool {
+        let page = page_of(block.addr().get());
+        // SAFETY: as the caller says; a list's blocks are unused.
+        unsafe {
+            let segment = Segment::of(block);
+            let tags = &(*segment.as_ptr()).tags;
+            let Tag::Run { pages } = tags.get(page) else {
+                return false;
+            };
+            let head = Local::head(self, largest);
+            if pages <= LARGEST_BLOCK_PAGES
+                || !page.is_multiple_of(LARGEST_BLOCK_PAGES)
+                || !(*head).is_null()
+                || self.segments.first() != Some(segment)
+                || self.freed_pages > FREED_PAGES_MIN
+            {
+                return false;
+            }
+            let rest = pages - LARGEST_BLOCK_PAGES;
+            let free = &mut (*segment.as_ptr()).books.free;
+            if !free.insert_in_word(page + LARGEST_BLOCK_PAGES, rest) {
+                return false;
+            }
+            tags.set_bucket(page, LARGEST_BLOCK_PAGES, largest);
+            let block = block.cast::<Block>().as_ptr();
+            (*block).next = ptr::null_mut();
+            *head = block;
+            self.used_pages -= rest;
+            self.freed_pages += rest;
         }
         true
     }
@@ -187,8 +293,10 @@ impl Local {
         // SAFETY: as the caller says.
         unsafe {
             let segment = Segment::of(block);
-            self.give_pages(segment, page + GROUP_PAGES, pages - GROUP_PAGES);
-            (*segment.as_ptr()).tags.set_bucket(page, BUCKET_SLOT_MAX);
+            let rest = pages - LARGEST_BLOCK_PAGES;
+            self.give_pages(segment, page + LARGEST_BLOCK_PAGES, rest);
+            let tags = &(*segment.as_ptr()).tags;
+            tags.set_bucket(page, LARGEST_BLOCK_PAGES, self.geometry.largest());
         }
     }
 
@@ -202,8 +310,8 @@ impl Local {
         unsafe {
             let segment = Segment::of(block);
             let page = page_of(block.addr().get());
-            (*segment.as_ptr()).tags.clear_bucket(page);
-            self.give_pages(segment, page, GROUP_PAGES);
+            (*segment.as_ptr()).tags.clear(page, LARGEST_BLOCK_PAGES);
+            self.give_pages(segment, page, LARGEST_BLOCK_PAGES);
         }
     }
 
@@ -214,41 +322,39 @@ impl Local {
         owner: *const ThreadHeap,
         slot: usize,
     ) -> Result<Fresh, Error> {
-        if let Some(bucket) = self.find_bucket(slot) {
-            return Ok(bucket);
-        }
-        let group = pages::Request::BUCKET;
-        self.grow(shared, owner, group)?;
-        self.find_bucket(slot).ok_or(NO_ROOM)
-    }
-
-    /// A bucket in mapped pages.
-    fn find_bucket(&mut self, slot: usize) -> Option<Fresh> {
-        if block_size(slot) <= FIRST_BUCKET_BLOCK_SIZE_MAX
-            && let Some(segment) = self.find_segment(|books| books.first_bucket_free)
-        {
-            // SAFETY: the segment is this thread's own, and its first group is mapped and no bucket.
-            return Some(unsafe {
-                (*segment.as_ptr()).books.first_bucket_free = false;
-                self.move_back_if_full(segment);
-                (*segment.as_ptr()).tags.set_bucket(0, slot);
-                let base = (*segment.as_ptr()).books.base;
-                let offset = first_bucket_offset(base.addr().get(), block_size(slot));
-                Fresh {
-                    next: base.as_ptr().add(offset),
-                    left: BUCKET_SIZE - offset,
-                }
-            });
-        }
-        let (segment, page) = self.take_pages(pages::Request::BUCKET)?;
+        let bucket = self.geometry.bucket(slot);
+        let request = pages::Request::of(bucket);
+        let (segment, page) = self.take_or_grow(shared, owner, request)?;
         // SAFETY: the pages are mapped and were just taken.
         unsafe {
-            (*segment.as_ptr()).tags.set_bucket(page, slot);
-            Some(Fresh {
+            (*segment.as_ptr())
+                .tags
+                .set_bucket(page, bucket.pages, slot);
+            #[cfg(feature = "checked")]
+            {
+                use crate::checked::{Trailer, bucket_end};
+                let (last, size) = bucket_end(Segment::page_address(segment, page), bucket);
+                Trailer::of(last, size).set_free(&shared.secret);
+            }
+            Ok(Fresh {
                 next: Segment::page_address(segment, page).as_ptr(),
-                left: BUCKET_SIZE,
+                left: bucket.blocks * bucket.block_size,
             })
         }
+    }
+
+    /// Mapped pages that were free.
+    fn take_or_grow<S: Source>(
+        &mut self,
+        shared: &Shared<S>,
+        owner: *const ThreadHeap,
+        request: pages::Request,
+    ) -> Result<(NonNull<Segment>, usize), Error> {
+        if let Some(found) = self.take_pages(request) {
+            return Ok(found);
+        }
+        self.grow(shared, owner, request)?;
+        self.take_pages(request).ok_or(NO_ROOM)
     }
 
     /// A block of `pages` whole pages, aligned to `align` bytes.
@@ -263,14 +369,7 @@ impl Local {
             pages,
             align: align.div_ceil(PAGE_SIZE),
         };
-        let found = match self.take_pages(request) {
-            Some(found) => found,
-            None => {
-                self.grow(shared, owner, request)?;
-                self.take_pages(request).ok_or(NO_ROOM)?
-            }
-        };
-        let (segment, page) = found;
+        let (segment, page) = self.take_or_grow(shared, owner, request)?;
         // SAFETY: the pages are mapped and were just taken.
         unsafe {
             (*segment.as_ptr()).tags.set_run(page, pages);
@@ -293,10 +392,10 @@ impl Local {
         unsafe {
             let segment = Segment::of(block);
             let page = page_of(block.addr().get());
-            (*segment.as_ptr()).tags.clear_run(page);
+            (*segment.as_ptr()).tags.clear(page, 1);
             self.give_pages(segment, page, pages);
         }
-        self.release_surplus(shared);
+        self.release_sometimes(shared, pages);
     }
 
     /// Makes a run of `pages_old` (or a bucket that is one block) a run of `pages_new`, where it stands; `false` if what
@@ -325,7 +424,7 @@ impl Local {
             unsafe {
                 let tags = &(*segment.as_ptr()).tags;
                 if let Tag::Bucket { .. } = tags.get(page) {
-                    tags.clear_bucket(page);
+                    tags.clear(page, LARGEST_BLOCK_PAGES);
                 }
                 tags.set_run(page, pages_new);
             }
@@ -335,7 +434,7 @@ impl Local {
                 self.give_pages(segment, page + pages_new, pages_old - pages_new);
                 (*segment.as_ptr()).tags.set_run(page, pages_new);
             }
-            self.release_surplus(shared);
+            self.release_sometimes(shared, pages_old - pages_new);
         }
         true
     }

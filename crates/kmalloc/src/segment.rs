@@ -7,7 +7,7 @@ use core::ptr::{self, NonNull};
 use kmalloc_bucket::resident::pages::PageSet;
 use kmalloc_bucket::resident::tags::PageTags;
 use kmalloc_bucket::resident::{
-    GROUP_PAGES, HEADER_SIZE_MAX, PAGE_SIZE, SEGMENT_GROUPS, SEGMENT_PAGES, header_offset,
+    HEADER_PAGES, HEADER_SIZE_MAX, PAGE_SIZE, SEGMENT_PAGES, header_offset,
 };
 
 /// The metadata of a segment, at its start.
@@ -30,12 +30,10 @@ pub(crate) struct Books {
     /// Pages of no bucket and no run, mapped or not.
     pub free: PageSet,
     pub mapped: PageSet,
-    /// What the header leaves of the first group is no bucket at present.
-    pub first_bucket_free: bool,
     /// Opened with all its pages, so that none of them may be given back alone.
     pub whole: bool,
-    /// Free blocks of each bucket; valid while they are being counted, 0 otherwise.
-    pub free_blocks: [u16; SEGMENT_GROUPS],
+    /// Free blocks of the bucket that begins at each page, while they are being counted (see `local::collect`); else 0.
+    pub free_blocks: [u16; SEGMENT_PAGES],
 }
 
 const _: () = assert!(size_of::<Segment>() <= HEADER_SIZE_MAX);
@@ -45,14 +43,14 @@ impl Segment {
     ///
     /// # Safety
     ///
-    /// `base` is an open segment of which nothing is in use, with `pages` (at least [`GROUP_PAGES`]) mapped.
+    /// `base` is an open segment of which nothing is in use, with `pages` (at least [`HEADER_PAGES`]) mapped.
     pub unsafe fn create(
         base: NonNull<u8>,
         pages: usize,
         owner: *const ThreadHeap,
     ) -> NonNull<Segment> {
         let mut free = PageSet::new();
-        free.insert(GROUP_PAGES, SEGMENT_PAGES - GROUP_PAGES);
+        free.insert(HEADER_PAGES, SEGMENT_PAGES - HEADER_PAGES);
         let mut mapped = PageSet::new();
         mapped.insert(0, pages);
         let books = Books {
@@ -61,16 +59,15 @@ impl Segment {
             previous: ptr::null_mut(),
             free,
             mapped,
-            first_bucket_free: true,
             whole: pages == SEGMENT_PAGES,
-            free_blocks: [0; SEGMENT_GROUPS],
+            free_blocks: [0; SEGMENT_PAGES],
         };
         let header = Segment {
             owner,
             tags: PageTags::new(),
             books,
         };
-        // SAFETY: the header lies in the first group, which is mapped and unused; colours are multiples of a cache
+        // SAFETY: the header lies in the first page, which is mapped and unused; colours are multiples of a cache
         // line, which aligns it.
         unsafe {
             let segment = base.add(header_offset(base.addr().get())).cast::<Segment>();
@@ -112,7 +109,7 @@ impl Books {
 
     /// Whether nothing of the segment is in use.
     pub fn is_unused(&self) -> bool {
-        self.first_bucket_free && self.free.len() == SEGMENT_PAGES - GROUP_PAGES
+        self.free.len() == SEGMENT_PAGES - HEADER_PAGES
     }
 }
 

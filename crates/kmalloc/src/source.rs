@@ -81,6 +81,12 @@ pub unsafe trait Source {
     /// Which region `address` lies in. A pure function of the address: it is asked about wild pointers too.
     fn region_of(&self, address: usize) -> Option<Region>;
 
+    /// Whether `address` lies in the resident region. A source has a method of its own where that is quicker.
+    #[inline(always)]
+    fn is_resident(&self, address: usize) -> bool {
+        self.region_of(address) == Some(Region::Resident)
+    }
+
     /// Frees a block that lies in neither region, if the source has such. By default it has none.
     ///
     /// # Safety

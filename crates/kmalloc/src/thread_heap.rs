@@ -5,6 +5,7 @@ use crate::local::{Block, Local};
 use crate::remote::{Link, RemoteList};
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
+use kmalloc_bucket::resident::buckets::Geometry;
 
 /// A thread's part of a heap. It outlives the thread: another one takes it over.
 #[repr(C)]
@@ -13,15 +14,18 @@ pub struct ThreadHeap {
     pub(crate) local: UnsafeCell<Local>,
     /// Blocks of this thread that others freed.
     pub(crate) remote: RemoteList<Block>,
+    /// What the thread left to be found by itself, see `Heap::set_note`.
+    pub(crate) note: Cell<u32>,
     /// The next in the list of those without a thread.
     pub(crate) next_orphan: Cell<*const ThreadHeap>,
 }
 
 impl ThreadHeap {
-    pub(crate) const fn new() -> ThreadHeap {
+    pub(crate) const fn new(geometry: &'static Geometry) -> ThreadHeap {
         ThreadHeap {
-            local: UnsafeCell::new(Local::new()),
+            local: UnsafeCell::new(Local::new(geometry)),
             remote: RemoteList::new(),
+            note: Cell::new(0),
             next_orphan: Cell::new(ptr::null()),
         }
     }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! One request to the server and its response.
 
+use crate::event;
 use kmalloc_protocol::message::quick::{self, QuickRequest};
 use kmalloc_protocol::message::{
     BYTES_MAX, SHORT_WORDS, bytes_of, decode_response, encode_long, encode_short,
 };
-use kmalloc_protocol::{BadMessage, Error, LABEL, Reply, Request, Response};
+use kmalloc_protocol::{BadMessage, Error, Events, LABEL, Reply, Request, Response};
 use sel4::{MessageInfo, MessageInfoBuilder, Word, cap};
 
 /// What a client says of a response that it doesn't understand.
@@ -34,7 +35,25 @@ pub(crate) fn call_for_block(size: u64, flags: u32) -> Result<u64, Error> {
     {
         return Ok(address);
     }
-    refused(answer.info, answer.msg)
+    no_block(answer.info, answer.msg, Request::Kmalloc { flags, size })
+}
+
+/// Why there is no block, unless there is one once memory is cleaned.
+#[cold]
+#[inline(never)]
+fn no_block(
+    info: MessageInfo,
+    words: [Word; SHORT_WORDS],
+    request: Request<'_>,
+) -> Result<u64, Error> {
+    let response = match receive(info, &words) {
+        Err(Error::BeingCleaned { requested, .. }) => call_when_cleaned(&request, requested),
+        response => response,
+    };
+    match response? {
+        Reply::Block { address } => Ok(address),
+        _ => not_understood(),
+    }
 }
 
 /// Frees a block, by the quick way.
@@ -58,9 +77,41 @@ fn refused<T>(info: MessageInfo, words: [Word; SHORT_WORDS]) -> Result<T, Error>
     }
 }
 
+/// Microseconds that a request waits for memory to be cleaned: zeroing all memory of a large machine takes that long.
+const CLEANING_US: u64 = 10_000_000;
+/// Times that a request is sent again. Others may take what was cleaned.
+const TRIES_MAX: usize = 16;
+
+/// Sends a request again that was refused since memory has to be cleaned first, once that is done. The server meanwhile
+/// serves others; a request that zeroed memory by itself would take as long.
+#[cold]
+#[inline(never)]
+fn call_when_cleaned(request: &Request<'_>, mut size: u64) -> Response {
+    for _ in 0..TRIES_MAX {
+        call_done(&Request::AwaitMemory {
+            size,
+            timeout_us: CLEANING_US,
+        })?;
+        event::wait_for(Events::MEMORY | Events::TIMEOUT)?;
+        match call_once(request) {
+            Err(Error::BeingCleaned { requested, .. }) => size = requested,
+            response => return response,
+        }
+    }
+    call_once(request)
+}
+
 /// Asks the server. Requests that fit the registers take the kernel's fast path.
 #[inline(always)]
 pub fn call(request: &Request<'_>) -> Response {
+    match call_once(request) {
+        Err(Error::BeingCleaned { requested, .. }) => call_when_cleaned(request, requested),
+        response => response,
+    }
+}
+
+#[inline(always)]
+fn call_once(request: &Request<'_>) -> Response {
     let Some(short) = encode_short(request) else {
         return call_long(request);
     };

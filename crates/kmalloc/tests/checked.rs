@@ -169,24 +169,77 @@ fn overflow_by_one_and_by_eight() {
     }
 }
 
+/// Writes in front of `block`, frees it, and checks that this was found.
+///
+/// # Safety
+///
+/// `block` is in use, with so many bytes mapped in front of it.
+unsafe fn write_in_front(heap: &Heap<HostSource>, block: NonNull<u8>, length: usize) {
+    // SAFETY: the write is the mistake.
+    unsafe {
+        block.sub(length).write_bytes(0x41, length);
+        assert!(matches!(heap.kfree(block), Err(Error::BadPointer { .. })));
+    }
+    let address = block.addr().get();
+    assert_eq!(seen(), [(Fault::Underflow, Call::Free, address)]);
+}
+
 #[test]
 fn underflow() {
     let heap = heap();
-    for size in [1, 48, 64, 1000, 4000] {
+    for size in [1, 48, 64, 1000, 2000] {
         for length in [1, 8] {
             let front = kmalloc(&heap, size);
             let block = kmalloc(&heap, size);
             let (front, block) = (front.min(block), front.max(block));
-            // SAFETY: what is written lies in the block in front: that is the mistake.
+            // SAFETY: the block in front is mapped, and its owner notices.
             unsafe {
-                block.sub(length).write_bytes(0x41, length);
-                assert!(matches!(heap.kfree(block), Err(Error::BadPointer { .. })));
-                let address = block.addr().get();
-                assert_eq!(seen(), [(Fault::Underflow, Call::Free, address)]);
+                write_in_front(&heap, block, length);
                 assert!(matches!(heap.kfree(front), Err(Error::BadPointer { .. })));
-                let address = front.addr().get();
-                assert_eq!(seen(), [(Fault::Overflow, Call::Free, address)]);
             }
+            let address = front.addr().get();
+            assert_eq!(seen(), [(Fault::Overflow, Call::Free, address)]);
+        }
+    }
+}
+
+#[test]
+fn underflow_of_the_first_block_of_a_bucket() {
+    for size in [48, 500, 1500, 3000, 4080, 9000] {
+        let heap = heap();
+        // Buckets of other sizes in front: some end with a block, some with bytes that are in none.
+        for front in [16, 700, 2000, 4000] {
+            kmalloc(&heap, front);
+            let blocks: Vec<_> = (0..100).map(|_| kmalloc(&heap, size)).collect();
+            let first_in_page = blocks
+                .iter()
+                .find(|block| block.addr().get().is_multiple_of(4096));
+            // SAFETY: another bucket's page is in front.
+            unsafe { write_in_front(&heap, *first_in_page.unwrap(), 8) };
+        }
+    }
+}
+
+#[test]
+fn a_write_to_a_freed_run_is_seen() {
+    for size in [20_000, 65_000, 500_000] {
+        for trims in [true, false] {
+            let heap = heap();
+            let runs: Vec<_> = (0..8).map(|_| kmalloc(&heap, size)).collect();
+            let damaged = runs[0];
+            // SAFETY: the runs are in use; the write is the mistake.
+            unsafe {
+                heap.kfree(damaged).unwrap();
+                damaged.add(size / 2).write(0);
+                if trims {
+                    heap.trim();
+                } else {
+                    runs[1..].iter().for_each(|&run| heap.kfree(run).unwrap());
+                }
+            }
+            let call = if trims { Call::Trim } else { Call::Free };
+            let address = damaged.addr().get();
+            assert_eq!(seen(), [(Fault::WriteAfterFree, call, address)]);
         }
     }
 }

@@ -2,14 +2,40 @@
 //! The heap over the host's memory: sizes, contents, growth, and what goes back.
 #![cfg(not(feature = "checked"))]
 
-use kmalloc::{Error, Flags, Heap};
+use kmalloc::{Error, Flags, Heap, PowersOfTwo, QuarterOctaves, SingleThread, SizeClasses};
 use kmalloc_host_source::HostSource;
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
 
-fn heap(limit: usize) -> Box<Heap<HostSource>> {
+fn heap<C: SizeClasses>(limit: usize) -> Box<Heap<HostSource, SingleThread, C>> {
     // SAFETY: each test uses its heap from one thread.
-    Box::new(unsafe { Heap::single_threaded(HostSource::new(limit)) })
+    Box::new(unsafe { Heap::single_threaded_with_classes(HostSource::new(limit)) })
+}
+
+/// Makes a test of each function for each way to divide sizes.
+macro_rules! for_all_classes {
+    ($($name:ident)*) => {
+        mod quarter_octaves {
+            $(#[test] fn $name() { super::$name::<super::QuarterOctaves>() })*
+        }
+        mod powers_of_two {
+            $(#[test] fn $name() { super::$name::<super::PowersOfTwo>() })*
+        }
+    };
+}
+
+for_all_classes! {
+    every_class_boundary
+    calloc_refuses_exactly_the_products_that_overflow
+    realloc_keeps_the_smaller_of_both_sizes
+    realloc_of_nothing_to_nothing_and_too_much
+    sixteen_kib_grow_to_sixty_four_where_they_stand
+    large_blocks_grow_in_place_or_move_by_remapping
+    a_small_working_set_asks_rarely
+    a_swing_by_one_block_asks_nothing
+    what_one_class_frees_serves_another
+    pointers_that_are_none_are_refused
+    a_limit_is_used_to_the_last_page_and_freeing_restores_it
 }
 
 const MIB: usize = 1 << 20;
@@ -27,9 +53,8 @@ fn holds(block: NonNull<u8>, size: usize, seed: u8) -> bool {
         .all(|&byte| byte == seed)
 }
 
-#[test]
-fn every_class_boundary() {
-    let heap = heap(1 << 30);
+fn every_class_boundary<C: SizeClasses>() {
+    let heap = heap::<C>(1 << 30);
     for bits in 0..=24 {
         for size in [(1_usize << bits) - 1, 1 << bits, (1 << bits) + 1] {
             let block = heap.kmalloc(size, Flags::empty()).unwrap();
@@ -49,9 +74,8 @@ fn every_class_boundary() {
     assert_eq!(heap.source().usage().mapped, 0);
 }
 
-#[test]
-fn calloc_refuses_exactly_the_products_that_overflow() {
-    let heap = heap(1 << 30);
+fn calloc_refuses_exactly_the_products_that_overflow<C: SizeClasses>() {
+    let heap = heap::<C>(1 << 30);
     let mut sizes = vec![0, 1, usize::MAX];
     for bits in 1..usize::BITS {
         sizes.extend([(1 << bits) - 1, 1 << bits, (1 << bits) + 1]);
@@ -85,9 +109,8 @@ fn calloc_refuses_exactly_the_products_that_overflow() {
     }
 }
 
-#[test]
-fn realloc_keeps_the_smaller_of_both_sizes() {
-    let heap = heap(1 << 30);
+fn realloc_keeps_the_smaller_of_both_sizes<C: SizeClasses>() {
+    let heap = heap::<C>(1 << 30);
     let sizes = [
         1,
         15,
@@ -128,13 +151,13 @@ fn realloc_keeps_the_smaller_of_both_sizes() {
     assert_eq!(heap.source().usage().mapped, 0);
 }
 
-#[test]
-fn realloc_of_nothing_to_nothing_and_too_much() {
-    let heap = heap(64 * MIB);
+fn realloc_of_nothing_to_nothing_and_too_much<C: SizeClasses>() {
+    let heap = heap::<C>(64 * MIB);
     // SAFETY: every block given is in use.
     unsafe {
         let block = heap.krealloc(None, 100, Flags::ZERO).unwrap().unwrap();
-        assert!(holds(block, 128, 0));
+        let usable = heap.ksize(block).unwrap();
+        assert!(holds(block, usable, 0));
         fill(block, 100, 9);
         let refused = heap.krealloc(Some(block), usize::MAX, Flags::empty());
         assert!(matches!(refused, Err(Error::BadSize { .. })));
@@ -151,7 +174,8 @@ fn realloc_of_nothing_to_nothing_and_too_much() {
             .unwrap()
             .unwrap();
         assert!(holds(grown, 100, 9));
-        assert!(holds(grown.add(128), 8192 - 128, 0));
+        let gained = heap.ksize(grown).unwrap() - usable;
+        assert!(gained >= 4900 && holds(grown.add(usable), gained, 0));
         assert_eq!(heap.krealloc(Some(grown), 0, Flags::empty()), Ok(None));
         assert_eq!(
             heap.krealloc(None, 0, Flags::empty()).map(|b| b.is_some()),
@@ -160,9 +184,8 @@ fn realloc_of_nothing_to_nothing_and_too_much() {
     }
 }
 
-#[test]
-fn sixteen_kib_grow_to_sixty_four_where_they_stand() {
-    let heap = heap(64 * MIB);
+fn sixteen_kib_grow_to_sixty_four_where_they_stand<C: SizeClasses>() {
+    let heap = heap::<C>(64 * MIB);
     let layout = |size| Layout::from_size_align(size, 8).unwrap();
     // SAFETY: every block is used with the layout that it was allocated with last.
     unsafe {
@@ -181,9 +204,8 @@ fn sixteen_kib_grow_to_sixty_four_where_they_stand() {
     }
 }
 
-#[test]
-fn large_blocks_grow_in_place_or_move_by_remapping() {
-    let heap = heap(1 << 30);
+fn large_blocks_grow_in_place_or_move_by_remapping<C: SizeClasses>() {
+    let heap = heap::<C>(1 << 30);
     // SAFETY: every block given is in use.
     unsafe {
         let mut block = heap.kmalloc(MIB, Flags::empty()).unwrap();
@@ -201,9 +223,8 @@ fn large_blocks_grow_in_place_or_move_by_remapping() {
     assert_eq!(heap.source().usage().mapped, 0);
 }
 
-#[test]
-fn a_small_working_set_asks_rarely() {
-    let heap = heap(64 * MIB);
+fn a_small_working_set_asks_rarely<C: SizeClasses>() {
+    let heap = heap::<C>(64 * MIB);
     let mut live = Vec::new();
     let mut state = 1_u64;
     for step in 0..1_000_000_usize {
@@ -224,9 +245,8 @@ fn a_small_working_set_asks_rarely() {
     assert!(calls <= 50, "{calls} calls");
 }
 
-#[test]
-fn a_swing_by_one_block_asks_nothing() {
-    let heap = heap(1 << 30);
+fn a_swing_by_one_block_asks_nothing<C: SizeClasses>() {
+    let heap = heap::<C>(1 << 30);
     let blocks: Vec<_> = (0..10_000)
         .map(|_| heap.kmalloc(4096, Flags::empty()).unwrap())
         .collect();
@@ -254,9 +274,8 @@ fn a_swing_by_one_block_asks_nothing() {
     assert_eq!(heap.source().usage().mapped, 0);
 }
 
-#[test]
-fn what_one_class_frees_serves_another() {
-    let heap = heap(20 * MIB);
+fn what_one_class_frees_serves_another<C: SizeClasses>() {
+    let heap = heap::<C>(20 * MIB);
     for size in [64, 1024, 16, 16384, 4096, 100_000, 64] {
         let blocks: Vec<_> = (0..12 * MIB / size)
             .map(|_| heap.kmalloc(size, Flags::empty()).unwrap())
@@ -268,9 +287,8 @@ fn what_one_class_frees_serves_another() {
     }
 }
 
-#[test]
-fn pointers_that_are_none_are_refused() {
-    let heap = heap(64 * MIB);
+fn pointers_that_are_none_are_refused<C: SizeClasses>() {
+    let heap = heap::<C>(64 * MIB);
     let on_stack = 0_u64;
     let small = heap.kmalloc(64, Flags::empty()).unwrap();
     let run = heap.kmalloc(100_000, Flags::empty()).unwrap();
@@ -310,10 +328,9 @@ fn pointers_that_are_none_are_refused() {
     heap.audit().unwrap();
 }
 
-#[test]
-fn a_limit_is_used_to_the_last_page_and_freeing_restores_it() {
+fn a_limit_is_used_to_the_last_page_and_freeing_restores_it<C: SizeClasses>() {
     for size in [16, 1000, 16384, 60_000, MIB] {
-        let heap = heap(8 * MIB);
+        let heap = heap::<C>(8 * MIB);
         let mut blocks = Vec::new();
         while let Ok(block) = heap.kmalloc(size, Flags::empty()) {
             blocks.push(block);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Random operations on the heap and on a model of it, with all books checked after each.
 
-use kmalloc::{Flags, Heap};
+use kmalloc::{Flags, Heap, PowersOfTwo, QuarterOctaves, SingleThread, SizeClasses};
 use kmalloc_host_source::HostSource;
 use proptest::prelude::*;
 use std::alloc::{GlobalAlloc, Layout};
@@ -76,13 +76,13 @@ impl Block {
     }
 }
 
-struct World {
-    heap: Heap<HostSource>,
+struct World<C: SizeClasses> {
+    heap: Heap<HostSource, SingleThread, C>,
     blocks: Vec<Block>,
     steps: usize,
 }
 
-impl World {
+impl<C: SizeClasses> World<C> {
     fn add(&mut self, block: Block) {
         for other in &self.blocks {
             assert!(!block.overlaps(other), "two blocks in one place");
@@ -196,17 +196,30 @@ proptest! {
 
     #[test]
     fn the_heap_behaves_as_its_model(steps in proptest::collection::vec(step(), 1..400)) {
-        // SAFETY: the test uses the heap from one thread.
-        let heap = unsafe { Heap::single_threaded(HostSource::new(2 << 30)) };
-        let mut world = World { heap, blocks: Vec::new(), steps: 0 };
-        for step in &steps {
-            world.apply(step);
-        }
-        while let Some(block) = world.take(0) {
-            world.free(&block);
-            world.heap.audit().unwrap();
-        }
-        world.heap.trim();
-        assert_eq!(world.heap.source().usage().mapped, 0);
+        behave::<QuarterOctaves>(&steps);
     }
+
+    #[test]
+    fn with_powers_of_two_it_does_too(steps in proptest::collection::vec(step(), 1..400)) {
+        behave::<PowersOfTwo>(&steps);
+    }
+}
+
+fn behave<C: SizeClasses>(steps: &[Step]) {
+    // SAFETY: the test uses the heap from one thread.
+    let heap = unsafe { Heap::<_, _, C>::single_threaded_with_classes(HostSource::new(2 << 30)) };
+    let mut world = World {
+        heap,
+        blocks: Vec::new(),
+        steps: 0,
+    };
+    for step in steps {
+        world.apply(step);
+    }
+    while let Some(block) = world.take(0) {
+        world.free(&block);
+        world.heap.audit().unwrap();
+    }
+    world.heap.trim();
+    assert_eq!(world.heap.source().usage().mapped, 0);
 }

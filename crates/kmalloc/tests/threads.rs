@@ -115,3 +115,26 @@ fn a_thread_takes_over_what_another_left() {
         left = mapped;
     }
 }
+
+#[test]
+fn each_thread_has_a_note_of_its_own() {
+    word!(Word);
+    let heap: Heap<HostSource, Threads<Word>> = Heap::threaded(HostSource::new(64 << 20));
+    assert_eq!(heap.note(), None);
+    assert!(heap.set_note(7));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert_eq!(heap.note(), None);
+            assert!(heap.set_note(8));
+            assert_eq!(heap.note(), Some(8));
+            heap.leave_thread();
+        });
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            heap.kmalloc(64, Flags::empty()).unwrap();
+            assert_eq!(heap.note(), Some(0), "what another thread left");
+        });
+    });
+    assert_eq!(heap.note(), Some(7));
+}

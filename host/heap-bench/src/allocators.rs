@@ -1,61 +1,118 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The allocators compared. A peer is one line in [`ALLOCATORS`].
+//! The allocators compared. A peer is one entry of [`ALLOCATORS`].
 
-use kmalloc::Heap;
+mod peers;
+
+use kmalloc::{Heap, PowersOfTwo, SingleThread, ThreadWord, Threads};
 use kmalloc_host_source::HostSource;
+use peers::{Nothing, SingleThreaded, rlsf_over_a_break};
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 
 /// An allocator under its name in the tables.
 pub struct Allocator {
     /// As in `host.NAME.WORKLOAD`.
     pub name: &'static str,
+    /// Whose it is.
+    pub side: Side,
     /// Called through its table of functions, as a program does that does not know its allocator.
     pub calls: &'static (dyn GlobalAlloc + Sync),
     /// Runs pairs of 64 bytes with the size known at compile time and the allocator open to inlining.
     pub constant_pairs: fn(usize),
+    /// The most bytes that it had from its source; of peers the resident memory of their process says it.
+    pub source_peak: Option<fn() -> usize>,
+    /// Why callgrind can't count its instructions, if so.
+    pub not_counted: Option<&'static str>,
 }
 
-/// Bytes that the heap may take from the host.
+/// Whose an allocator is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The heap that programs get.
+    Ours,
+    /// The heap in another form.
+    OurOther,
+    /// Another allocator.
+    Peer,
+}
+
+/// Bytes that a heap may take from the host.
 const LIMIT: usize = 8 << 30;
 
-/// The heap, and the bench's own allocator: a size known at compile time reaches it the way that it does in a program.
+/// The bench's own memory: the system's allocator is one of those measured.
 // SAFETY: the bench has one thread.
 #[global_allocator]
-pub static KMALLOC: Heap<HostSource> = unsafe { Heap::single_threaded(HostSource::new(LIMIT)) };
+static OWN: Heap<HostSource> = unsafe { Heap::single_threaded(HostSource::new(LIMIT)) };
+
+// SAFETY: as above.
+static KMALLOC: Heap<HostSource> = unsafe { Heap::single_threaded(HostSource::new(LIMIT)) };
+static KMALLOC_POWERS: Heap<HostSource, SingleThread, PowersOfTwo> =
+    // SAFETY: as above.
+    unsafe { Heap::single_threaded_with_classes(HostSource::new(LIMIT)) };
+static KMALLOC_THREADS: Heap<HostSource, Threads<LocalWord>> =
+    Heap::threaded(HostSource::new(LIMIT));
 
 static MIMALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
-static DLMALLOC: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static SNMALLOC: snmalloc_rs::SnMalloc = snmalloc_rs::SnMalloc;
+static JEMALLOC: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static RPMALLOC: rpmalloc::RpMalloc = rpmalloc::RpMalloc;
+// SAFETY: the bench has one thread.
+static DLMALLOC: SingleThreaded<dlmalloc::Dlmalloc> =
+    unsafe { SingleThreaded::new(dlmalloc::Dlmalloc::new()) };
+// SAFETY: as above.
+static RLSF: SingleThreaded<peers::Rlsf> = unsafe { SingleThreaded::new(rlsf_over_a_break()) };
+static TALC: peers::TalcHeap = peers::talc_over_the_system();
 static NOTHING: Nothing = Nothing;
 
 /// What stands for the loops around the calls: its cost is taken off the others'.
 pub const BASELINE: Allocator = Allocator {
     name: "nothing",
+    side: Side::Peer,
     calls: &NOTHING,
     constant_pairs: |pairs| constant_pairs(&NOTHING, pairs),
+    source_peak: None,
+    not_counted: None,
 };
+
+macro_rules! peer {
+    ($name:literal, $allocator:ident) => {
+        Allocator {
+            name: $name,
+            side: Side::Peer,
+            calls: &$allocator,
+            constant_pairs: |pairs| constant_pairs(&$allocator, pairs),
+            source_peak: None,
+            not_counted: None,
+        }
+    };
+}
+
+macro_rules! ours {
+    ($name:literal, $side:ident, $allocator:ident) => {
+        Allocator {
+            side: Side::$side,
+            source_peak: Some(|| $allocator.source().usage().mapped_peak),
+            ..peer!($name, $allocator)
+        }
+    };
+}
 
 /// Ours first.
 pub const ALLOCATORS: &[Allocator] = &[
+    ours!("kmalloc", Ours, KMALLOC),
+    ours!("kmalloc-powers", OurOther, KMALLOC_POWERS),
+    ours!("kmalloc-threads", OurOther, KMALLOC_THREADS),
+    peer!("mimalloc", MIMALLOC),
     Allocator {
-        name: "kmalloc",
-        calls: &KMALLOC,
-        constant_pairs: global_constant_pairs,
+        not_counted: Some("it aborts under callgrind"),
+        ..peer!("snmalloc", SNMALLOC)
     },
-    Allocator {
-        name: "mimalloc",
-        calls: &MIMALLOC,
-        constant_pairs: |pairs| constant_pairs(&MIMALLOC, pairs),
-    },
-    Allocator {
-        name: "dlmalloc",
-        calls: &DLMALLOC,
-        constant_pairs: |pairs| constant_pairs(&DLMALLOC, pairs),
-    },
-    Allocator {
-        name: "glibc",
-        calls: &System,
-        constant_pairs: |pairs| constant_pairs(&System, pairs),
-    },
+    peer!("jemalloc", JEMALLOC),
+    peer!("rpmalloc", RPMALLOC),
+    peer!("glibc", System),
+    peer!("dlmalloc", DLMALLOC),
+    peer!("talc", TALC),
+    peer!("rlsf", RLSF),
 ];
 
 /// The allocator of this name.
@@ -79,43 +136,19 @@ fn constant_pairs(allocator: &impl GlobalAlloc, pairs: usize) {
     }
 }
 
-fn global_constant_pairs(pairs: usize) {
-    for _ in 0..pairs {
-        // SAFETY: the block is freed with the layout that it was allocated with.
-        unsafe {
-            let block = std::hint::black_box(std::alloc::alloc(CONSTANT));
-            std::alloc::dealloc(block, CONSTANT);
-        }
-    }
-}
+/// A thread-local word: what the user-data word of an IPC buffer is on seL4.
+struct LocalWord;
 
-/// Gives the same memory to everyone.
-struct Nothing;
+thread_local!(static WORD: Cell<*mut ()> = const { Cell::new(std::ptr::null_mut()) });
 
-/// Bytes that the largest workload asks for at a time.
-const PLACE_SIZE: usize = 1 << 20;
-
-#[repr(align(4096))]
-struct Place(std::cell::UnsafeCell<[u8; PLACE_SIZE]>);
-
-// SAFETY: nothing is read from it.
-unsafe impl Sync for Place {}
-
-static PLACE: Place = Place(std::cell::UnsafeCell::new([0; PLACE_SIZE]));
-
-/// Instructions of a pair of calls of [`Nothing`]: the calls, the address, and two returns. Added back, so that a figure
-/// is what an allocator's two functions cost with the calls to them.
-pub const BASELINE_PAIR_INSTRUCTIONS: f64 = 5.0;
-
-// SAFETY: this is no allocator; the workloads write one byte to a block and read none.
-unsafe impl GlobalAlloc for Nothing {
-    unsafe fn alloc(&self, _: Layout) -> *mut u8 {
-        PLACE.0.get().cast()
+// SAFETY: a thread-local is the running thread's own.
+unsafe impl ThreadWord for LocalWord {
+    #[inline(always)]
+    fn get() -> *mut () {
+        WORD.with(Cell::get)
     }
 
-    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
-
-    unsafe fn realloc(&self, block: *mut u8, _: Layout, _: usize) -> *mut u8 {
-        block
+    fn set(value: *mut ()) {
+        WORD.with(|word| word.set(value));
     }
 }

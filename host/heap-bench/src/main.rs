@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The resident heap beside the allocators that one would use instead.
 //!
-//! `heap-bench [--instructions] [--only TEXT] [--rounds N] [--json FILE]`
+//! `heap-bench [--json FILE] [--instructions] [--quick] [--only TEXT] [--rounds N]`: the table goes to stdout, progress to
+//! stderr. With `--instructions` callgrind counts too; `--quick` runs everything once, for a look and for tests.
 
 mod allocators;
 mod instructions;
+mod memory;
+mod report;
 mod time;
 mod workloads;
 
-use allocators::{ALLOCATORS, Allocator, BASELINE, BASELINE_PAIR_INSTRUCTIONS};
-use serde_json::{Value, json};
+use allocators::{ALLOCATORS, Allocator};
+use indicatif::{ProgressBar, ProgressStyle};
+use report::{Figure, Kind};
 use std::process::ExitCode;
-use workloads::{WORKLOADS, Workload};
+use workloads::Workload;
 
 struct Options {
     instructions: bool,
+    quick: bool,
     only: String,
     rounds: usize,
     json: Option<String>,
@@ -23,7 +28,7 @@ struct Options {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.first().map(String::as_str) {
-        Some(instructions::RUN) => run(&arguments[1..]),
+        Some(instructions::RUN | memory::RUN) => run(&arguments),
         _ => options(&arguments).and_then(|options| compare(&options)),
     };
     match result {
@@ -38,6 +43,7 @@ fn main() -> ExitCode {
 fn options(arguments: &[String]) -> Result<Options, String> {
     let mut options = Options {
         instructions: false,
+        quick: false,
         only: String::new(),
         rounds: 15,
         json: None,
@@ -50,6 +56,7 @@ fn options(arguments: &[String]) -> Result<Options, String> {
         };
         match argument.as_str() {
             "--instructions" => options.instructions = true,
+            "--quick" => options.quick = true,
             "--only" => options.only = value()?,
             "--rounds" => {
                 options.rounds = value()?.parse().map_err(|_| "--rounds needs a number")?
@@ -58,103 +65,112 @@ fn options(arguments: &[String]) -> Result<Options, String> {
             _ => return Err(format!("unknown argument {argument}")),
         }
     }
+    if options.quick {
+        options.rounds = 1;
+    }
     if options.rounds == 0 {
         return Err("--rounds needs at least 1".into());
+    }
+    if options.instructions && !instructions::are_available() {
+        return Err("--instructions needs valgrind: `./simulate setup` installs it".into());
     }
     Ok(options)
 }
 
-/// A run that is counted from outside.
+/// A run that is looked at from outside.
 fn run(arguments: &[String]) -> Result<(), String> {
-    let [allocator, workload, units] = arguments else {
-        return Err("run ALLOCATOR WORKLOAD UNITS".into());
+    let [how, allocator, workload, units] = arguments else {
+        return Err(format!("{} ALLOCATOR WORKLOAD UNITS", arguments[0]));
     };
     let allocator = allocators::named(allocator).ok_or("unknown allocator")?;
-    let workload = workloads::named(workload).ok_or("unknown workload")?;
+    let workloads = workloads::all(|name| name == workload)?;
+    let workload = workloads.first().ok_or("unknown workload")?;
     let units = units.parse().map_err(|_| "UNITS is a number")?;
+    if how == memory::RUN {
+        return memory::print_peaks(allocator, workload, units);
+    }
     (workload.run)(allocator, units);
     Ok(())
 }
 
 fn compare(options: &Options) -> Result<(), String> {
-    let mut figures = Vec::new();
-    let unit = if options.instructions {
-        "instructions"
+    let workloads = workloads::all(|name| name.contains(&options.only))?;
+    let allocators: Vec<&'static Allocator> = ALLOCATORS.iter().collect();
+    let counts = if options.instructions {
+        allocators.len()
     } else {
-        "ns"
+        0
     };
-    print!("{:<20}", format!("{unit} a pair"));
-    for allocator in ALLOCATORS {
-        print!("{:>12}", allocator.name);
+    let memories = workloads
+        .iter()
+        .filter(|workload| workload.fills_memory)
+        .count();
+    let steps = workloads.len() * (options.rounds + counts) + memories * allocators.len();
+    let progress = ProgressBar::new(steps as u64).with_style(
+        ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {elapsed}")
+            .map_err(|error| error.to_string())?,
+    );
+    let mut figures = Vec::new();
+    for workload in &workloads {
+        progress.set_message(workload.name.clone());
+        figures.extend(measure(workload, &allocators, options, &progress)?);
     }
-    println!();
-    for workload in WORKLOADS {
-        if !workload.name.contains(&options.only) {
-            continue;
-        }
-        print!("{:<20}", workload.name);
-        let row = if options.instructions {
-            count(workload)?
-        } else {
-            measure(workload, options.rounds)
-        };
-        for (allocator, (value, samples)) in ALLOCATORS.iter().zip(row) {
-            print!("{value:>12.1}");
-            figures.push(figure(allocator, workload, unit, value, &samples));
-        }
-        println!();
-    }
+    progress.finish_and_clear();
+    report::print_table(&figures);
     if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&figures).map_err(|error| error.to_string())?;
+        let list: Vec<_> = figures.iter().map(Figure::json).collect();
+        let text = serde_json::to_string_pretty(&list).map_err(|error| error.to_string())?;
         std::fs::write(path, text).map_err(|error| format!("{path}: {error}"))?;
     }
     Ok(())
 }
 
-fn figure(
-    allocator: &Allocator,
+/// All figures of a workload.
+fn measure(
     workload: &Workload,
-    unit: &str,
-    value: f64,
-    samples: &[f64],
-) -> Value {
-    let suffix = if unit == "ns" { "ns" } else { "instr" };
-    json!({
-        "name": format!("host.{}.{}.{suffix}", allocator.name, workload.name),
-        "unit": unit,
-        "value": value,
-        "samples": samples,
-    })
-}
-
-/// Instructions of a pair in the allocator's functions and the calls of them, for each allocator.
-fn count(workload: &Workload) -> Result<Vec<(f64, Vec<f64>)>, String> {
-    // With the size known at compile time there are no calls, and the loop around the pair is two instructions.
-    let constant = workload.name.ends_with(".const");
-    let baseline = instructions::per_unit(&BASELINE, workload)?;
-    let pairs = workload.pairs_per_unit as f64;
-    let added = if constant {
-        0.0
-    } else {
-        BASELINE_PAIR_INSTRUCTIONS
+    allocators: &[&'static Allocator],
+    options: &Options,
+    progress: &ProgressBar,
+) -> Result<Vec<Figure>, String> {
+    let mut figures = Vec::new();
+    let mut add = |allocator, kind, value, samples| {
+        figures.push(Figure {
+            allocator,
+            workload: workload.name.clone(),
+            kind,
+            value,
+            samples,
+        });
     };
-    let mut row = Vec::new();
-    for allocator in ALLOCATORS {
-        let counted = instructions::per_unit(allocator, workload)?;
-        row.push((
-            (counted - baseline) / pairs + added,
-            vec![counted, baseline],
-        ));
+    let done = || progress.inc(1);
+    let units = if options.quick {
+        workload.units.div_ceil(100)
+    } else {
+        workload.units
+    };
+    let samples = time::per_step(allocators, workload, units, options.rounds, done);
+    for (&allocator, samples) in allocators.iter().zip(samples) {
+        add(
+            allocator,
+            Kind::Nanoseconds,
+            time::median(&samples),
+            samples,
+        );
     }
-    Ok(row)
-}
-
-/// Nanoseconds of a pair, the loop included, for each allocator.
-fn measure(workload: &Workload, rounds: usize) -> Vec<(f64, Vec<f64>)> {
-    let allocators: Vec<&Allocator> = ALLOCATORS.iter().collect();
-    let pairs = workload.pairs_per_unit as f64;
-    time::per_unit(&allocators, workload, rounds)
-        .into_iter()
-        .map(|samples| (time::median(&samples) / pairs, samples))
-        .collect()
+    if workload.fills_memory {
+        for &allocator in allocators {
+            let overhead = memory::overhead(allocator, workload)?;
+            add(allocator, Kind::Overhead, overhead, Vec::new());
+            done();
+        }
+    }
+    if options.instructions {
+        let counts = instructions::per_step(allocators, workload, done)?;
+        for (&allocator, count) in allocators.iter().zip(counts) {
+            if let Some(count) = count {
+                add(allocator, Kind::Instructions, count, Vec::new());
+            }
+        }
+    }
+    Ok(figures)
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The workloads. Each runs a number of *units* (mostly pairs of allocation and release) and writes a byte to each block.
+//! The workloads. Each runs a number of *units* (pairs of allocation and release, batches, whole traces) and writes a byte
+//! to each block.
+
+mod traces;
 
 use crate::allocators::Allocator;
 use std::alloc::{GlobalAlloc, Layout};
@@ -7,70 +10,93 @@ use std::alloc::{GlobalAlloc, Layout};
 /// A workload under its name in the tables.
 pub struct Workload {
     /// As in `host.ALLOCATOR.NAME`.
-    pub name: &'static str,
-    /// Runs `units` of it.
-    pub run: fn(&Allocator, usize),
-    /// Pairs of calls in a unit.
-    pub pairs_per_unit: usize,
-    /// Units in a timed round, and the longer of the two counted runs.
+    pub name: String,
+    /// Runs so many units of it.
+    pub run: Box<dyn Fn(&Allocator, usize) + Sync>,
+    /// What figures are for: a pair of calls, or an operation of a trace. So many are in a unit.
+    pub steps_per_unit: usize,
+    /// Units in a timed round.
     pub units: usize,
+    /// Units before those that are counted: what happens once, and until blocks lie as they will lie from then on.
+    pub units_before: usize,
+    /// Whether it says something about memory: it holds many blocks of many sizes.
+    pub fills_memory: bool,
+    /// Instructions of the loop around a pair are few enough to be taken off; else its calls are all that is left out.
+    pub is_constant: bool,
+}
+
+impl Workload {
+    /// Pairs of calls in a step.
+    pub fn pairs_per_step(&self) -> f64 {
+        // An operation of a trace is half of a pair.
+        if self.fills_memory && self.steps_per_unit > 1 {
+            0.5
+        } else {
+            1.0
+        }
+    }
 }
 
 /// Blocks in a batch.
 const BATCH: usize = 1000;
 /// Blocks that live at a time in `churn`.
 const CHURN_LIVE: usize = 10_000;
-/// A step of `realloc`, in bytes.
+/// A step of `realloc.16_64k.4k`, in bytes.
 const REALLOC_STEP: usize = 4096;
 
-/// All workloads.
-pub const WORKLOADS: &[Workload] = &[
-    pair("pair.16", |a, n| pairs(a, n, 16)),
-    pair("pair.64", |a, n| pairs(a, n, 64)),
-    pair("pair.256", |a, n| pairs(a, n, 256)),
-    pair("pair.1k", |a, n| pairs(a, n, 1024)),
-    pair("pair.4k", |a, n| pairs(a, n, 4096)),
-    pair("pair.64.const", |a, n| (a.constant_pairs)(n)),
-    Workload {
-        name: "lifo.1000",
-        run: |a, n| batches(a, n, |index| BATCH - 1 - index),
-        pairs_per_unit: BATCH,
-        units: 200,
-    },
-    Workload {
-        name: "fifo.1000",
-        run: |a, n| batches(a, n, |index| index),
-        pairs_per_unit: BATCH,
-        units: 200,
-    },
-    pair("churn", churn),
-    pair("large.32k", |a, n| pairs(a, n, 32 << 10)),
-    pair("large.1m", |a, n| pairs(a, n, 1 << 20)),
-    Workload {
-        name: "realloc.16_64k",
-        run: |a, n| growth(a, n, 3 * (16 << 10)),
-        pairs_per_unit: 1,
-        units: 20_000,
-    },
-    Workload {
-        name: "realloc.16_64k.4k",
-        run: |a, n| growth(a, n, REALLOC_STEP),
-        pairs_per_unit: 1,
-        units: 5_000,
-    },
-];
-
-/// The workload of this name.
-pub fn named(name: &str) -> Option<&'static Workload> {
-    WORKLOADS.iter().find(|workload| workload.name == name)
+/// The workloads whose names `wanted` wants.
+pub fn all(wanted: impl Fn(&str) -> bool) -> Result<Vec<Workload>, String> {
+    let mut workloads = vec![
+        pair("pair.16", |a, n| pairs(a, n, 16)),
+        pair("pair.64", |a, n| pairs(a, n, 64)),
+        pair("pair.256", |a, n| pairs(a, n, 256)),
+        pair("pair.1k", |a, n| pairs(a, n, 1024)),
+        pair("pair.4k", |a, n| pairs(a, n, 4096)),
+        Workload {
+            is_constant: true,
+            ..pair("pair.64.const", |a, n| (a.constant_pairs)(n))
+        },
+        batch("lifo.1000", |index| BATCH - 1 - index),
+        batch("fifo.1000", |index| index),
+        Workload {
+            units_before: 5 * CHURN_LIVE,
+            fills_memory: true,
+            ..pair("churn", churn)
+        },
+        pair("large.32k", |a, n| pairs(a, n, 32 << 10)),
+        pair("large.1m", |a, n| pairs(a, n, 1 << 20)),
+        Workload {
+            units: 10_000,
+            ..pair("realloc.16_64k", |a, n| growth(a, n, 3 * (16 << 10)))
+        },
+        Workload {
+            units: 500,
+            ..pair("realloc.16_64k.4k", |a, n| growth(a, n, REALLOC_STEP))
+        },
+    ];
+    workloads.retain(|workload| wanted(&workload.name));
+    workloads.extend(traces::all(wanted)?);
+    Ok(workloads)
 }
 
-const fn pair(name: &'static str, run: fn(&Allocator, usize)) -> Workload {
+fn pair(name: &str, run: impl Fn(&Allocator, usize) + Sync + 'static) -> Workload {
     Workload {
-        name,
-        run,
-        pairs_per_unit: 1,
+        name: name.into(),
+        run: Box::new(run),
+        steps_per_unit: 1,
         units: 200_000,
+        units_before: 1000,
+        fills_memory: false,
+        is_constant: false,
+    }
+}
+
+fn batch(name: &str, order: impl Fn(usize) -> usize + Sync + 'static) -> Workload {
+    Workload {
+        steps_per_unit: BATCH,
+        units: 200,
+        units_before: 5,
+        ..pair(name, move |a, n| batches(a, n, &order))
     }
 }
 
@@ -98,7 +124,7 @@ fn pairs(allocator: &Allocator, pairs: usize, size: usize) {
 }
 
 /// Allocates a batch of mixed sizes, then frees it in an order of its own.
-fn batches(allocator: &Allocator, batches: usize, order: impl Fn(usize) -> usize) {
+fn batches(allocator: &Allocator, batches: usize, order: &impl Fn(usize) -> usize) {
     let calls = std::hint::black_box(allocator.calls);
     let mut random = Random::new();
     let layouts: Vec<Layout> = (0..BATCH).map(|_| layout(random.churn_size())).collect();

@@ -24,7 +24,7 @@ struct Tool {
 }
 
 /// Also the packages' names on Ubuntu.
-const TOOLS: [Tool; 5] = [
+const TOOLS: [Tool; 8] = [
     Tool {
         program: "qemu-system-x86_64",
         packages: &["qemu-system-x86"],
@@ -36,6 +36,24 @@ const TOOLS: [Tool; 5] = [
         packages: &["gcc", "libc6-dev"],
         builds_kernel: false,
         why: "compiles the kernel, links the programs",
+    },
+    Tool {
+        program: "g++",
+        packages: &["g++"],
+        builds_kernel: false,
+        why: "compiles an allocator that the heap is compared with",
+    },
+    Tool {
+        program: "make",
+        packages: &["make"],
+        builds_kernel: false,
+        why: "builds another one",
+    },
+    Tool {
+        program: "valgrind",
+        packages: &["valgrind"],
+        builds_kernel: false,
+        why: "counts instructions in the bench on the host",
     },
     Tool {
         program: "cmake",

@@ -2,8 +2,8 @@
 //! The cleaner: makes dirty memory clean while nobody else has anything to do.
 //!
 //! It asks the server for an order, carries it out by invocations of its own, and reports when it asks for the next. Its
-//! priority is the least that a client can have: whoever else becomes able to run takes the processor from it at once, in the midst of a page
-//! as in the midst of the kernel's zeroing of 2 MiB, which the kernel goes on with later.
+//! priority is the least that a client can have: whoever else becomes able to run takes the processor from it at once, in
+//! the midst of a page as in the midst of the kernel's zeroing of 2 MiB, which the kernel goes on with later.
 
 use super::Equipment;
 use crate::cspace::Layout;

@@ -40,20 +40,32 @@ impl PageSet {
         all
     }
 
-    /// Takes out the `pages` pages from `first` if all of them are here and in `other`. Quick; `false` also where it would
-    /// take longer to find out.
-    #[inline]
+    /// Takes out the `pages` pages from `first` if all of them are here and in `other`, and others near them stay. Quick;
+    /// `false`, and nothing done, where it would take longer to find out.
+    #[inline(always)]
     pub fn take_if_in(&mut self, other: &PageSet, first: usize, pages: usize) -> bool {
-        let (word, shift) = (first / WORD_BITS, first % WORD_BITS);
-        if pages == 0 || shift + pages > WORD_BITS || word >= WORD_COUNT {
+        let (word, shift) = (first / WORD_BITS % WORD_COUNT, first % WORD_BITS);
+        if pages.wrapping_sub(1) >= WORD_BITS - shift || first >= SEGMENT_PAGES {
             return false;
         }
         let mask = (u64::MAX >> (WORD_BITS - pages)) << shift;
-        let takes = self.0[word] & other.0[word] & mask == mask;
+        let left = self.0[word] & !mask;
+        let takes = self.0[word] & other.0[word] & mask == mask && left != 0;
         if takes {
-            self.0[word] &= !mask;
+            self.0[word] = left;
         }
         takes
+    }
+
+    /// Adds `pages` pages from `first`. Quick; `false`, and nothing done, where it would take longer.
+    #[inline(always)]
+    pub fn insert_in_word(&mut self, first: usize, pages: usize) -> bool {
+        let (word, shift) = (first / WORD_BITS % WORD_COUNT, first % WORD_BITS);
+        if pages.wrapping_sub(1) >= WORD_BITS - shift || first >= SEGMENT_PAGES {
+            return false;
+        }
+        self.0[word] |= (u64::MAX >> (WORD_BITS - pages)) << shift;
+        true
     }
 
     /// How many of the `pages` pages from `first` are in the set.

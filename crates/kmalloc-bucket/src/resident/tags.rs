@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What each page of a segment is used for.
 
-use super::{GROUP_PAGES, SEGMENT_PAGES};
+use super::SEGMENT_PAGES;
+use super::buckets::{BUCKET_PAGES_MAX, BUCKET_SLOTS_MAX};
 use core::sync::atomic::{AtomicU16, Ordering};
 
 /// What a page is used for.
@@ -9,10 +10,12 @@ use core::sync::atomic::{AtomicU16, Ordering};
 pub enum Tag {
     /// Nothing, or the inside of a run: of a run only the first page is tagged, so that it can grow and shrink quickly.
     Unused,
-    /// A bucket of this slot.
+    /// A page of a bucket of this slot.
     Bucket {
         /// See [`super::slots`].
         slot: usize,
+        /// Which page of the bucket it is: 0 is the first.
+        index: usize,
     },
     /// The first page of a run of this many pages.
     Run {
@@ -24,6 +27,10 @@ pub enum Tag {
 const BUCKET: u16 = 0x4000;
 const RUN: u16 = 0x8000;
 const KIND: u16 = 0xc000;
+/// Where the slot stands in a bucket's tag, above the index.
+const SLOT_SHIFT: u32 = BUCKET_PAGES_MAX.ilog2();
+
+const _: () = assert!(BUCKET_SLOTS_MAX << SLOT_SHIFT <= BUCKET as usize);
 
 /// The tags of a segment's pages.
 ///
@@ -44,35 +51,32 @@ impl PageTags {
         let tag = self.0[page % SEGMENT_PAGES].load(Ordering::Relaxed);
         let value = (tag & !KIND) as usize;
         match tag & KIND {
-            BUCKET => Tag::Bucket { slot: value },
+            BUCKET => Tag::Bucket {
+                slot: value >> SLOT_SHIFT,
+                index: value % BUCKET_PAGES_MAX,
+            },
             RUN => Tag::Run { pages: value },
             _ => Tag::Unused,
         }
     }
 
-    /// Makes the group that begins at `page` a bucket.
-    pub fn set_bucket(&self, page: usize, slot: usize) {
-        self.fill(page, GROUP_PAGES, BUCKET | slot as u16);
+    /// Makes the `pages` pages from `page` a bucket.
+    pub fn set_bucket(&self, page: usize, pages: usize, slot: usize) {
+        for (index, tag) in self.0[page..page + pages].iter().enumerate() {
+            let value = BUCKET | (slot << SLOT_SHIFT | index) as u16;
+            tag.store(value, Ordering::Relaxed);
+        }
     }
 
     /// Makes the pages from `page` a run of `pages`, whatever it was before. The further ones must be unused.
     pub fn set_run(&self, page: usize, pages: usize) {
-        self.fill(page, 1, RUN | pages as u16);
+        self.0[page].store(RUN | pages as u16, Ordering::Relaxed);
     }
 
-    /// Says that the group that begins at `page` is no bucket any more.
-    pub fn clear_bucket(&self, page: usize) {
-        self.fill(page, GROUP_PAGES, 0);
-    }
-
-    /// Says that no run begins at `page` any more.
-    pub fn clear_run(&self, page: usize) {
-        self.fill(page, 1, 0);
-    }
-
-    fn fill(&self, page: usize, pages: usize, tag: u16) {
-        for entry in &self.0[page..page + pages] {
-            entry.store(tag, Ordering::Relaxed);
+    /// Says that the `pages` pages from `page` are no bucket any more, or no run begins there.
+    pub fn clear(&self, page: usize, pages: usize) {
+        for tag in &self.0[page..page + pages] {
+            tag.store(0, Ordering::Relaxed);
         }
     }
 }

@@ -138,6 +138,11 @@ fn errors() -> Vec<Error> {
         Error::NotPermitted,
         Error::Refused { code: u32::MAX },
         Error::Stale { handle: most },
+        Error::BeingCleaned {
+            usable: most,
+            free: most,
+            requested: most,
+        },
     ]
 }
 

@@ -142,7 +142,9 @@ impl Run {
                 assert!(
                     matches!(
                         error,
-                        Error::OutOfMemory { .. } | Error::NoContiguousRun { .. }
+                        Error::OutOfMemory { .. }
+                            | Error::NoContiguousRun { .. }
+                            | Error::BeingCleaned { .. }
                     ),
                     "a spawn fails: {error}"
                 );
@@ -187,6 +189,11 @@ impl Run {
                 assert!(committed >= self.system.committed(model.client));
             }
             Error::OutOfMemory { .. } | Error::NoContiguousRun { .. } => {}
+            Error::BeingCleaned {
+                usable,
+                free,
+                requested,
+            } => assert!(usable < free && requested <= free),
             other => panic!("refused for no reason: {other}"),
         }
     }

@@ -7,9 +7,10 @@ use crate::threading::Threading;
 use allocator_api2::alloc::{AllocError, Allocator};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
+use kmalloc_bucket::resident::slots::SizeClasses;
 
 // SAFETY: blocks stay valid until they are freed, wherever the reference to the heap goes.
-unsafe impl<S: Source, T: Threading> Allocator for &Heap<S, T> {
+unsafe impl<S: Source, T: Threading, C: SizeClasses> Allocator for &Heap<S, T, C> {
     #[inline(always)]
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         if layout.size() == 0 {
@@ -58,8 +59,8 @@ unsafe impl<S: Source, T: Threading> Allocator for &Heap<S, T> {
 /// # Safety
 ///
 /// As [`Allocator::grow`] or [`Allocator::shrink`].
-unsafe fn resize<S: Source, T: Threading>(
-    heap: &&Heap<S, T>,
+unsafe fn resize<S: Source, T: Threading, C: SizeClasses>(
+    heap: &&Heap<S, T, C>,
     block: NonNull<u8>,
     old: Layout,
     new: Layout,

@@ -6,8 +6,9 @@ use crate::source::Source;
 use crate::threading::{SingleThread, Threading};
 use crate::{Error, Flags};
 use core::ptr::NonNull;
+use kmalloc_bucket::resident::slots::SizeClasses;
 
-impl<S: Source, T: Threading> Heap<S, T> {
+impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// A block of at least `size` bytes, aligned to 16 bytes, and to its size if that is a power of two. A `size` of 0 is
     /// served as 1.
     ///
@@ -113,10 +114,33 @@ impl<S: Source, T: Threading> Heap<S, T> {
     pub unsafe fn kfree(&self, block: NonNull<u8>) -> Result<(), Error> {
         if self.shared.region_of(block).is_none() {
             // SAFETY: as the caller says.
-            return unsafe { self.source().free_elsewhere(block) };
+            let freed = unsafe { self.source().free_elsewhere(block) };
+            #[cfg(feature = "checked")]
+            if freed.is_err() {
+                use crate::checked::{Call, Fault, report};
+                report(Fault::BadPointer, Call::Free, block, 0);
+            }
+            return freed;
         }
         // SAFETY: as the caller says.
         unsafe { self.free(block) }
+    }
+
+    /// Leaves a number with the running thread's part of the heap, for [`Heap::note`]; `false` if there is no memory for a
+    /// part. The C functions keep the reason of a thread's last failure there.
+    pub fn set_note(&self, note: u32) -> bool {
+        let part = self.current();
+        part.is_ok_and(|part| {
+            part.note.set(note);
+            true
+        })
+    }
+
+    /// What this thread passed to [`Heap::set_note`] last; none if it has no part of the heap, 0 if it never did.
+    pub fn note(&self) -> Option<u32> {
+        // SAFETY: parts live as long as the heap; one in use is its thread's own.
+        let part = unsafe { T::current(&self.main).as_ref() };
+        part.map(|part| part.note.get())
     }
 
     /// Bytes that the owner of a block may use.
@@ -131,7 +155,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
     }
 }
 
-impl<S: Source> Heap<S, SingleThread> {
+impl<S: Source, C: SizeClasses> Heap<S, SingleThread, C> {
     /// Gives back everything that is not in use.
     pub fn trim(&self) {
         self.reclaim(&self.main);

@@ -3,11 +3,13 @@
 //!
 //! It stands on the heap as it is, asks it for 16 bytes more a block, and keeps freed blocks in a queue a class before they
 //! are used again. What is found: see [`Fault`]; by which words: see `crate::checked`. What is not: reads, writes that hit
-//! another block exactly, writes in front of a bucket's first block, and writes to a freed block of more than 16 KiB.
+//! another block exactly, writes in front of a block that has a run or nothing in front of it, and writes to a freed block of
+//! more than 512 KiB.
 
 use super::Heap;
 use super::slow::Kind;
-use crate::checked::{Call, Fault, State, TRAILER_SIZE, Trailer, report};
+use crate::checked::{Call, Fault, State, TRAILER_SIZE, Trailer, bucket_end, report};
+use crate::local::tag_of;
 use crate::segment::Segment;
 use crate::source::{Region, Source};
 use crate::thread_heap::ThreadHeap;
@@ -15,16 +17,17 @@ use crate::threading::Threading;
 use crate::{Error, bad_pointer};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
-use kmalloc_bucket::resident::slots::{
-    BUCKET_MASK_MAX, BUCKET_SLOT_MAX, BUCKET_SLOT_MIN, block_size, mask_of, slot_of,
-};
-use kmalloc_bucket::resident::{BUCKET_SIZE, GROUP_PAGES, first_bucket_offset, page_of};
+use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, SizeClasses, mask_of};
+use kmalloc_bucket::resident::tags::Tag;
+use kmalloc_bucket::resident::{PAGE_SIZE, page_of};
 
 /// Freed blocks of a class that wait before the first of them is used again, and bytes of them.
 const QUARANTINE_LENGTH: usize = 64;
 const QUARANTINE_SIZE: usize = 64 << 10;
+/// Freed runs, of up to 512 KiB, that wait.
+const RUN_QUARANTINE_LENGTH: usize = 4;
 
-impl<S: Source, T: Threading> Heap<S, T> {
+impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// A block, and whether its bytes are known to be zero.
     pub(super) fn allocate(&self, size: usize, align: usize) -> Result<(NonNull<u8>, bool), Error> {
         let raw_size = size
@@ -38,7 +41,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
         };
         let mask = mask_of(raw_size, align);
         let rested = if mask <= BUCKET_MASK_MAX {
-            self.take_rested(slot_of(mask))?
+            self.take_rested(C::slot_of(mask))?
         } else {
             None
         };
@@ -57,13 +60,14 @@ impl<S: Source, T: Threading> Heap<S, T> {
     /// The block of a class that was freed first, if enough wait behind it.
     fn take_rested(&self, slot: usize) -> Result<Option<NonNull<u8>>, Error> {
         let part = self.current()?;
-        let wait = QUARANTINE_LENGTH.min(QUARANTINE_SIZE / block_size(slot));
+        let block_size = C::GEOMETRY.bucket(slot).block_size;
+        let wait = QUARANTINE_LENGTH.min(QUARANTINE_SIZE / block_size);
         // SAFETY: the part is this thread's own.
         let queue = unsafe { &mut (*part.local.get()).quarantine[slot] };
         while queue.length > wait {
             let rested = queue.pop(&self.shared.secret);
             if let Some((block, link_whole)) = rested
-                && self.is_untouched(block, slot, link_whole, Call::Allocate)
+                && self.is_untouched(block, block_size, link_whole, Call::Allocate)
             {
                 return Ok(Some(block));
             }
@@ -72,14 +76,14 @@ impl<S: Source, T: Threading> Heap<S, T> {
     }
 
     /// Whether nothing was written to a queued block.
-    fn is_untouched(&self, block: NonNull<u8>, slot: usize, link_whole: bool, call: Call) -> bool {
+    fn is_untouched(&self, block: NonNull<u8>, size: usize, link_whole: bool, call: Call) -> bool {
         // SAFETY: a queued block is mapped, and nobody's.
-        let trailer = unsafe { Trailer::of(block, block_size(slot)) };
+        let trailer = unsafe { Trailer::of(block, size) };
         let untouched = link_whole
             && trailer.poison_is_whole()
             && trailer.state(&self.shared.secret) == State::Free;
         if !untouched {
-            report(Fault::WriteAfterFree, call, block, block_size(slot));
+            report(Fault::WriteAfterFree, call, block, size);
         }
         untouched
     }
@@ -102,7 +106,8 @@ impl<S: Source, T: Threading> Heap<S, T> {
         let trailer = unsafe { Trailer::of(block, kind.size()) };
         let (fault, error) = match trailer.state(&self.shared.secret) {
             State::Live(size) if trailer.canary_is_whole(size) => {
-                if self.front_is_whole(block, kind) {
+                // SAFETY: it was just found to be such a block.
+                if unsafe { self.front_is_whole(block, kind) } {
                     return Ok((kind, size));
                 }
                 (Fault::Underflow, bad_pointer(block))
@@ -145,26 +150,45 @@ impl<S: Source, T: Threading> Heap<S, T> {
         }
     }
 
-    /// Whether the end of the block in front of this one, in the same bucket, is what the heap wrote.
-    fn front_is_whole(&self, block: NonNull<u8>, kind: Kind) -> bool {
-        let Kind::Bucket { slot } = kind else {
-            return true;
-        };
-        let address = block.addr().get();
-        let first = if page_of(address) < GROUP_PAGES {
-            first_bucket_offset(address, block_size(slot))
-        } else {
-            0
-        };
-        if address % BUCKET_SIZE < first + block_size(slot) {
+    /// Whether what the heap wrote in front of this block is whole: the end of the block there, in the same bucket or the
+    /// one in front. Nothing is known of what is behind a run, or in front of a large block.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a block of this kind in an open segment, or a large block.
+    unsafe fn front_is_whole(&self, block: NonNull<u8>, kind: Kind) -> bool {
+        if let Kind::Large { .. } = kind {
             return true;
         }
-        // SAFETY: a block of the same size is in front; blocks of a bucket are stamped when they are cut.
-        let front = unsafe { Trailer::of(block.sub(block_size(slot)), block_size(slot)) };
-        matches!(
-            front.state(&self.shared.secret),
-            State::Live(_) | State::Free
-        )
+        let address = block.addr().get();
+        // SAFETY: as the caller says. A block of the same size is in front of a bucket's further blocks, which are stamped
+        // when they are cut, and a bucket is stamped at its end when it is made.
+        unsafe {
+            if let Tag::Bucket { index, .. } = tag_of(block)
+                && index * PAGE_SIZE + address % PAGE_SIZE >= kind.size()
+            {
+                return self.is_stamped(block.sub(kind.size()), kind.size());
+            }
+            let (segment, before) = (Segment::of(block), page_of(address) - 1);
+            let Tag::Bucket { slot, index } = (*segment.as_ptr()).tags.get(before) else {
+                return true;
+            };
+            let start = Segment::page_address(segment, before - index);
+            let (last, size) = bucket_end(start, C::GEOMETRY.bucket(slot));
+            self.is_stamped(last, size)
+        }
+    }
+
+    /// Whether the trailer of a block of `size` bytes is one that the heap wrote.
+    ///
+    /// # Safety
+    ///
+    /// The block is mapped.
+    unsafe fn is_stamped(&self, block: NonNull<u8>, size: usize) -> bool {
+        // SAFETY: as the caller says.
+        let trailer = unsafe { Trailer::of(block, size) };
+        let state = trailer.state(&self.shared.secret);
+        matches!(state, State::Live(_) | State::Free)
     }
 
     /// # Safety
@@ -186,27 +210,58 @@ impl<S: Source, T: Threading> Heap<S, T> {
         unsafe {
             let trailer = Trailer::of(block, kind.size());
             trailer.set_free(&self.shared.secret);
-            if let Kind::Bucket { slot } = kind {
-                trailer.poison();
-                if self.is_own(block) {
-                    let part = self.current()?;
-                    let queue = &mut (*part.local.get()).quarantine[slot];
-                    if let Some(damaged) = queue.push(&self.shared.secret, block) {
-                        report(Fault::WriteAfterFree, Call::Free, damaged, kind.size());
-                    }
-                    return Ok(());
-                }
+            if !self.is_own_block(block, kind) {
+                return self.free_slow(block);
             }
-            if self.push(block, kind.size() - 1) {
-                return Ok(());
+            trailer.poison();
+            let part = self.current()?;
+            let local = &mut *part.local.get();
+            let queue = match kind {
+                Kind::Bucket { slot, .. } => &mut local.quarantine[slot],
+                _ => &mut local.run_quarantine,
+            };
+            if let Some(damaged) = queue.push(&self.shared.secret, block) {
+                report(Fault::WriteAfterFree, Call::Free, damaged, kind.size());
             }
-            self.free_slow(block)
+            if local.run_quarantine.length > RUN_QUARANTINE_LENGTH {
+                self.free_rested_run(part, Call::Free);
+            }
+            Ok(())
         }
+    }
+
+    /// Whether the block is one that waits before it is used again.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a block of this kind.
+    unsafe fn is_own_block(&self, block: NonNull<u8>, kind: Kind) -> bool {
+        // SAFETY: as the caller says: what is not large lies in an open segment.
+        !matches!(kind, Kind::Large { .. }) && unsafe { self.is_own(block) }
+    }
+
+    /// Frees the run that waited longest; `false` if none waits.
+    fn free_rested_run(&self, part: &ThreadHeap, call: Call) -> bool {
+        // SAFETY: the part is this thread's own; a queued run is nobody's.
+        unsafe {
+            let queue = &mut (*part.local.get()).run_quarantine;
+            let Some((block, link_whole)) = queue.pop(&self.shared.secret) else {
+                return false;
+            };
+            let size = self.kind_of(block).map_or(0, Kind::size);
+            if size > 0 && self.is_untouched(block, size, link_whole, call) {
+                // It was just found to be a run.
+                let _ = self.free_slow(block);
+            }
+        }
+        true
     }
 
     /// Puts all blocks that wait on the lists of the heap below.
     pub(super) fn leave_quarantine(&self, part: &ThreadHeap) {
-        for slot in BUCKET_SLOT_MIN..=BUCKET_SLOT_MAX {
+        while self.free_rested_run(part, Call::Trim) {}
+        for slot in 0..C::GEOMETRY.slots() {
+            let size = C::GEOMETRY.bucket(slot).block_size;
             loop {
                 // SAFETY: the part is the caller's own; a queued block is nobody's.
                 unsafe {
@@ -215,7 +270,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
                     else {
                         break;
                     };
-                    if self.is_untouched(block, slot, link_whole, Call::Trim) {
+                    if self.is_untouched(block, size, link_whole, Call::Trim) {
                         local.push(slot, block);
                     }
                 }
@@ -274,7 +329,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
 
 // SAFETY: blocks are as large and as aligned as their layout says, and disjoint; violations do not unwind where panics
 // abort.
-unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
+unsafe impl<S: Source, T: Threading, C: SizeClasses> GlobalAlloc for Heap<S, T, C> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match self.allocate(layout.size(), layout.align()) {
             Ok((block, _)) => block.as_ptr(),

@@ -4,14 +4,14 @@
 use super::Heap;
 use super::slow::Kind;
 use crate::Error;
-use crate::source::{Region, Source};
+use crate::source::Source;
 use crate::threading::Threading;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 use kmalloc_bucket::resident::PAGE_SIZE;
-use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, mask_of, slot_of};
+use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, SizeClasses, mask_of};
 
-impl<S: Source, T: Threading> Heap<S, T> {
+impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// Takes and returns what `alloc` does, in the same registers, so that the fast path has nothing to move.
     #[cold]
     #[inline(never)]
@@ -22,18 +22,48 @@ impl<S: Source, T: Threading> Heap<S, T> {
         }
     }
 
+    /// As `realloc_slow`, with the arguments of `realloc`.
+    ///
+    /// # Safety
+    ///
+    /// As [`GlobalAlloc::realloc`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn realloc_slow_or_null(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as the caller says.
+        let moved = unsafe {
+            let block = NonNull::new_unchecked(block);
+            self.realloc_slow(block, layout.size(), size, layout.align())
+        };
+        moved.map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    /// Whether the block lies in a segment of the running thread.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a block of this heap in use.
+    #[inline(always)]
+    unsafe fn is_own_resident(&self, block: NonNull<u8>) -> bool {
+        // SAFETY: as the caller says.
+        unsafe { self.source().is_resident(block.addr().get()) && self.is_own(block) }
+    }
+
     /// Grows a block of whole pages to serve a request with this mask; `false` if that is not quickly done.
     ///
     /// # Safety
     ///
     /// `block` is a block of this heap in use.
-    #[inline(never)]
+    #[inline(always)]
     unsafe fn grow_quickly(&self, block: NonNull<u8>, mask: usize) -> bool {
         // SAFETY: the block lies in an open segment, and the part is this thread's own.
         unsafe {
-            self.shared.region_of(block) == Some(Region::Resident)
-                && self.is_own(block)
-                && (*self.local()).run_grow_quickly(block, mask / PAGE_SIZE + 1)
+            self.is_own_resident(block)
+                && (*self.local()).run_grow_quickly(
+                    block,
+                    mask / PAGE_SIZE + 1,
+                    C::GEOMETRY.largest(),
+                )
         }
     }
 
@@ -46,13 +76,18 @@ impl<S: Source, T: Threading> Heap<S, T> {
     #[inline(never)]
     unsafe fn dealloc_slow(&self, block: *mut u8) {
         // SAFETY: as the caller says.
-        let freed = unsafe { self.free_slow(NonNull::new_unchecked(block)) };
-        debug_assert_eq!(freed, Ok(()));
+        unsafe {
+            let block = NonNull::new_unchecked(block);
+            let quickly = self.is_own_resident(block)
+                && (*self.local()).run_free_quickly(block, C::GEOMETRY.largest());
+            let freed = quickly || self.free_slow(block).is_ok();
+            debug_assert!(freed);
+        }
     }
 }
 
 /// What kmalloc and its family are made of.
-impl<S: Source, T: Threading> Heap<S, T> {
+impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// A block, and whether its bytes are known to be zero.
     #[inline(always)]
     pub(super) fn allocate(&self, size: usize, align: usize) -> Result<(NonNull<u8>, bool), Error> {
@@ -70,7 +105,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
         // SAFETY: as the caller says.
         unsafe {
             let kind = self.kind_of(block)?;
-            if !self.push(block, kind.size() - 1) {
+            if !self.push(block, kind.size(), kind.size() - 1) {
                 return self.free_slow(block);
             }
             if let Kind::Bucket { .. } = kind {
@@ -110,7 +145,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
 }
 
 // SAFETY: blocks are as large and as aligned as their layout says (`slots::mask_of`), and disjoint; nothing unwinds.
-unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
+unsafe impl<S: Source, T: Threading, C: SizeClasses> GlobalAlloc for Heap<S, T, C> {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match self.pop(mask_of(layout.size(), layout.align())) {
@@ -124,7 +159,7 @@ unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
         // SAFETY: `block` is a block of this heap that was allocated with this layout.
         unsafe {
             let mask = mask_of(layout.size(), layout.align());
-            if !self.push(NonNull::new_unchecked(block), mask) {
+            if !self.push(NonNull::new_unchecked(block), layout.size(), mask) {
                 self.dealloc_slow(block);
             }
         }
@@ -148,21 +183,20 @@ unsafe impl<S: Source, T: Threading> GlobalAlloc for Heap<S, T> {
 
     #[inline(always)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let old = mask_of(layout.size(), layout.align());
-        let new = mask_of(size, layout.align());
-        if old.max(new) <= BUCKET_MASK_MAX && slot_of(old) == slot_of(new) {
-            return block;
-        }
         // SAFETY: `block` is a block of this heap that was allocated with this layout.
         unsafe {
-            let block = NonNull::new_unchecked(block);
-            if new > old && new > BUCKET_MASK_MAX && self.grow_quickly(block, new) {
-                return block.as_ptr();
+            let new = mask_of(size, layout.align());
+            if new > BUCKET_MASK_MAX {
+                if self.grow_quickly(NonNull::new_unchecked(block), new) {
+                    return block;
+                }
+            } else {
+                let old = mask_of(layout.size(), layout.align());
+                if old <= BUCKET_MASK_MAX && C::slot_of(old) == C::slot_of(new) {
+                    return block;
+                }
             }
-            match self.realloc_slow(block, layout.size(), size, layout.align()) {
-                Ok(block) => block.as_ptr(),
-                Err(_) => ptr::null_mut(),
-            }
+            self.realloc_slow_or_null(block, layout, size)
         }
     }
 }

@@ -2,18 +2,19 @@
 //! What the fast paths lead to when a list is empty, a block is no bucket's, or a size changes.
 
 use super::Heap;
-use crate::local::tag_of;
+use crate::local::{NOT_KEPT, tag_of};
 use crate::segment::Segment;
 use crate::source::{Region, Source};
 use crate::thread_heap::ThreadHeap;
 use crate::threading::Threading;
 use crate::{Error, bad_pointer};
 use core::ptr::{self, NonNull};
+use kmalloc_bucket::resident::buckets::LARGEST_BLOCK_PAGES;
 use kmalloc_bucket::resident::slots::{
-    BUCKET_MASK_MAX, BUCKET_SLOT_MAX, SLOT_COUNT, block_size, mask_of, slot_of,
+    BUCKET_MASK_MAX, OCTAVE_COUNT, SizeClasses, mask_of, octave_of,
 };
 use kmalloc_bucket::resident::tags::Tag;
-use kmalloc_bucket::resident::{GROUP_PAGES, PAGE_SIZE, RUN_SIZE_MAX};
+use kmalloc_bucket::resident::{PAGE_SIZE, RUN_SIZE_MAX};
 
 /// A block that grew or shrank keeps a surplus of up to this part of its size.
 const SLACK_FRACTION: usize = 8;
@@ -21,8 +22,8 @@ const SLACK_FRACTION: usize = 8;
 /// What a block is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A block of a bucket of this slot.
-    Bucket { slot: usize },
+    /// A block of a bucket of this slot, and its bytes.
+    Bucket { slot: usize, size: usize },
     /// A run of this many pages.
     Run { pages: usize },
     /// A large block of this many bytes.
@@ -33,14 +34,14 @@ impl Kind {
     /// Bytes that the block's owner may use.
     pub fn size(self) -> usize {
         match self {
-            Kind::Bucket { slot } => block_size(slot),
+            Kind::Bucket { size, .. } => size,
             Kind::Run { pages } => pages * PAGE_SIZE,
             Kind::Large { bytes } => bytes,
         }
     }
 }
 
-impl<S: Source, T: Threading> Heap<S, T> {
+impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// What the block at `block` is.
     ///
     /// # Safety
@@ -51,9 +52,13 @@ impl<S: Source, T: Threading> Heap<S, T> {
         match self.shared.region_of(block) {
             // SAFETY: as the caller says.
             Some(Region::Resident) => match unsafe { tag_of(block) } {
-                // Blocks are aligned to their size, which tells their start from their inside.
-                Tag::Bucket { slot } if block.addr().get() & (block_size(slot) - 1) == 0 => {
-                    Ok(Kind::Bucket { slot })
+                Tag::Bucket { slot, index } => {
+                    let bucket = C::GEOMETRY.bucket(slot);
+                    if !bucket.is_start(index * PAGE_SIZE + block.addr().get() % PAGE_SIZE) {
+                        return Err(bad_pointer(block));
+                    }
+                    let size = bucket.block_size;
+                    Ok(Kind::Bucket { slot, size })
                 }
                 Tag::Run { pages } if block.addr().get().is_multiple_of(PAGE_SIZE) => {
                     Ok(Kind::Run { pages })
@@ -103,14 +108,14 @@ impl<S: Source, T: Threading> Heap<S, T> {
     ) -> Result<(NonNull<u8>, bool), Error> {
         let mask = mask_of(size, align);
         if mask <= BUCKET_MASK_MAX {
-            if slot_of(mask) == BUCKET_SLOT_MAX
+            if C::slot_of(mask) == C::GEOMETRY.largest()
                 && let Some(block) = self.block_of_kept_run(part)
             {
                 return Ok((block, false));
             }
             // SAFETY: the part is this thread's own, and this is the only reference to it.
             let local = unsafe { &mut *part.local.get() };
-            return Ok((local.refill(&self.shared, part, slot_of(mask))?, false));
+            return Ok((local.refill(&self.shared, part, C::slot_of(mask))?, false));
         }
         let bytes = page_bytes(mask);
         let align = if bytes.is_power_of_two() {
@@ -130,11 +135,11 @@ impl<S: Source, T: Threading> Heap<S, T> {
     /// The beginning of a run that a list kept, as a block of the largest slot: with the rest of the run free behind it,
     /// it can grow where it stands. Programs that grow one buffer after the other live on this.
     fn block_of_kept_run(&self, part: &ThreadHeap) -> Option<NonNull<u8>> {
-        for slot in BUCKET_SLOT_MAX + 1..=slot_of(RUN_SIZE_MAX - 1) {
-            // SAFETY: the part is this thread's own. A block on the list is unused, and aligned to its size.
+        for octave in 0..=octave_of(RUN_SIZE_MAX - 1) {
+            // SAFETY: the part is this thread's own. A kept block is unused, and aligned to its size.
             unsafe {
-                let head = &raw mut (*part.local.get()).heads[slot];
-                let Some(block) = NonNull::new(*head) else {
+                let kept = &raw mut (*part.local.get()).kept[octave];
+                let Some(block) = NonNull::new(*kept) else {
                     continue;
                 };
                 let Ok(Kind::Run { pages }) = self.kind_of(block.cast()) else {
@@ -143,7 +148,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
                 if !self.is_own(block.cast()) {
                     continue;
                 }
-                *head = ptr::null_mut();
+                *kept = ptr::null_mut();
                 (*part.local.get()).run_into_block(block.cast(), pages);
                 return Some(block.cast());
             }
@@ -187,7 +192,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
         let local = unsafe { &mut *part.local.get() };
         match kind {
             // SAFETY: as the caller says.
-            Kind::Bucket { slot } => unsafe { local.push(slot, block) },
+            Kind::Bucket { slot, .. } => unsafe { local.push(slot, block) },
             // SAFETY: as the caller says.
             Kind::Run { pages } => unsafe { local.run_free(&self.shared, block, pages) },
             Kind::Large { .. } => unreachable!("large blocks are in no segment"),
@@ -216,12 +221,12 @@ impl<S: Source, T: Threading> Heap<S, T> {
     pub(super) fn reclaim(&self, part: &ThreadHeap) {
         #[cfg(feature = "checked")]
         self.leave_quarantine(part);
-        for slot in BUCKET_SLOT_MAX + 1..SLOT_COUNT {
-            // SAFETY: the part is this thread's own; a block on the list is unused.
+        for octave in 0..OCTAVE_COUNT {
+            // SAFETY: the part is this thread's own; a kept block is unused.
             unsafe {
-                let head = &raw mut (*part.local.get()).heads[slot];
-                if let Some(block) = NonNull::new(*head) {
-                    *head = ptr::null_mut();
+                let kept = &raw mut (*part.local.get()).kept[octave];
+                if let Some(block) = NonNull::new(*kept).filter(|_| *kept != NOT_KEPT) {
+                    *kept = ptr::null_mut();
                     // It was a block when it was freed, so it is one now.
                     let _ = self.free_slow(block.cast());
                 }
@@ -267,7 +272,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
         // SAFETY: as the caller says.
         unsafe {
             let kind = self.kind_of(block)?;
-            if fits(kind, mask) {
+            if Self::fits(kind, mask) {
                 return Ok(block);
             }
             if mask > BUCKET_MASK_MAX
@@ -280,16 +285,15 @@ impl<S: Source, T: Threading> Heap<S, T> {
                 None => self.alloc_slow(size, align)?.0,
             };
             moved.copy_from_nonoverlapping(block, kept.min(size));
-            if matches!(kind, Kind::Bucket { slot: BUCKET_SLOT_MAX } if mask > BUCKET_MASK_MAX)
-                && self.is_own(block)
-            {
+            if mask > BUCKET_MASK_MAX && Self::is_largest(kind) && self.is_own(block) {
                 // It has no room to grow, so the next one should not get it.
                 let part = T::current(&self.main);
                 (*(*part).local.get()).block_into_pages(block);
                 return Ok(moved);
             }
             // It is a block, so it can be freed.
-            let freed = self.push(block, freeing_mask(kind)) || self.free_slow(block).is_ok();
+            let freed =
+                self.push(block, kind.size(), kind.size() - 1) || self.free_slow(block).is_ok();
             debug_assert!(freed);
             Ok(moved)
         }
@@ -323,9 +327,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
                 return Some(unsafe { self.shared.large_resize(block, bytes) });
             }
             Kind::Run { pages } => pages,
-            Kind::Bucket {
-                slot: BUCKET_SLOT_MAX,
-            } => GROUP_PAGES,
+            Kind::Bucket { .. } if Self::is_largest(kind) => LARGEST_BLOCK_PAGES,
             Kind::Bucket { .. } => return None,
         };
         let part = self.current().ok()?;
@@ -340,30 +342,28 @@ impl<S: Source, T: Threading> Heap<S, T> {
         };
         resized.then_some(Ok(block))
     }
-}
 
-// A bucket of the largest blocks is one block, so that it can become a run.
-const _: () = assert!(block_size(BUCKET_SLOT_MAX) == GROUP_PAGES * PAGE_SIZE);
+    /// Whether a block of this kind is one of the largest of a bucket, and so has its bucket for itself and can become a
+    /// run.
+    fn is_largest(kind: Kind) -> bool {
+        matches!(kind, Kind::Bucket { slot, .. } if slot == C::GEOMETRY.largest())
+    }
+
+    /// Whether a block of this kind serves a request with this mask well. A power of two of pages must fit exactly: the
+    /// lists of a thread rely on it.
+    fn fits(kind: Kind, mask: usize) -> bool {
+        if let Kind::Bucket { slot, .. } = kind {
+            return mask <= BUCKET_MASK_MAX && slot == C::slot_of(mask);
+        }
+        let (size, wanted) = (kind.size(), page_bytes(mask));
+        if mask <= BUCKET_MASK_MAX || wanted.is_power_of_two() {
+            return size == wanted && mask > BUCKET_MASK_MAX;
+        }
+        size >= wanted && size - wanted <= size / SLACK_FRACTION
+    }
+}
 
 /// Whole pages for a request with this mask, in bytes.
 fn page_bytes(mask: usize) -> usize {
     (mask | (PAGE_SIZE - 1)) + 1
-}
-
-/// Whether a block of this kind serves a request with this mask well. A power of two of pages must fit exactly: the lists
-/// of a thread rely on it.
-fn fits(kind: Kind, mask: usize) -> bool {
-    if let Kind::Bucket { slot } = kind {
-        return slot == slot_of(mask);
-    }
-    let (size, wanted) = (kind.size(), page_bytes(mask));
-    if mask <= BUCKET_MASK_MAX || wanted.is_power_of_two() {
-        return size == wanted && mask > BUCKET_MASK_MAX;
-    }
-    size >= wanted && size - wanted <= size / SLACK_FRACTION
-}
-
-/// The mask under which a block of this kind is put on a list.
-fn freeing_mask(kind: Kind) -> usize {
-    kind.size() - 1
 }

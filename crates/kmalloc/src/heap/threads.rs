@@ -9,7 +9,7 @@ use crate::thread_heap::ThreadHeap;
 use crate::threading::{ThreadWord, Threading, Threads};
 use core::cell::UnsafeCell;
 use core::ptr::{self, NonNull};
-use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, mask_of, slot_of};
+use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, SizeClasses, mask_of};
 use spin::Mutex;
 
 /// The parts of a heap that no thread has at present.
@@ -34,7 +34,7 @@ impl Parts {
     }
 }
 
-impl<S: Source, T: Threading> Heap<S, T> {
+impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// The running thread's part. A thread that has none takes one over or gets a new one.
     pub(super) fn current(&self) -> Result<&ThreadHeap, Error> {
         let mut current = T::current(&self.main);
@@ -65,8 +65,8 @@ impl<S: Source, T: Threading> Heap<S, T> {
     fn new_part(&self) -> Result<*const ThreadHeap, Error> {
         const MASK: usize = mask_of(size_of::<ThreadHeap>(), align_of::<ThreadHeap>());
         const { assert!(MASK <= BUCKET_MASK_MAX) };
-        let mut local = Local::new();
-        let place = local.refill(&self.shared, ptr::null(), slot_of(MASK))?;
+        let mut local = Local::new(C::GEOMETRY);
+        let place = local.refill(&self.shared, ptr::null(), C::slot_of(MASK))?;
         let place = place.cast::<ThreadHeap>().as_ptr();
         let mut next = local.segments().first();
         while let Some(segment) = next {
@@ -78,7 +78,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
         }
         let part = ThreadHeap {
             local: UnsafeCell::new(local),
-            ..ThreadHeap::new()
+            ..ThreadHeap::new(C::GEOMETRY)
         };
         // SAFETY: the block is large enough, aligned, unused, and never freed.
         unsafe { place.write(part) };
@@ -86,7 +86,7 @@ impl<S: Source, T: Threading> Heap<S, T> {
     }
 }
 
-impl<S: Source + Sync, W: ThreadWord> Heap<S, Threads<W>> {
+impl<S: Source + Sync, W: ThreadWord, C: SizeClasses> Heap<S, Threads<W>, C> {
     /// Leaves the running thread's part to a thread to come. To be called when a thread ends; blocks that it allocated
     /// stay valid. A thread that allocates afterwards takes a part again.
     pub fn leave_thread(&self) {
@@ -97,6 +97,7 @@ impl<S: Source + Sync, W: ThreadWord> Heap<S, Threads<W>> {
         };
         self.reclaim(part);
         Threads::<W>::set_current(ptr::null());
+        part.note.set(0);
         let mut parts = self.parts.0.lock();
         part.next_orphan.set(parts.orphan);
         parts.orphan = part;

@@ -2,127 +2,156 @@
 //! Giving memory back: free blocks are counted, empty buckets become free pages, free pages beyond a reserve go back.
 //!
 //! Nothing on the fast paths counts. Free blocks are counted before a heap grows (unless it has grown little since the
-//! last count), after many calls of `kfree`, and by `trim`; each count costs a few instructions a free block.
+//! last count), after many calls of `kfree`, and by `trim`; each count costs some tens of instructions a free block.
+//!
+//! A count also sorts each list, blocks of the fullest buckets first: these are used next, and the others have time to
+//! become empty. Without that a heap whose sizes vary keeps the most that it ever had of each.
 
 use super::{Block, FREES_PER_COLLECT_MIN, Fresh, Local};
 use crate::segment::{Books, Segment};
 use crate::shared::Shared;
 use crate::source::Source;
 use core::ptr::{self, NonNull};
-use kmalloc_bucket::resident::slots::{
-    BUCKET_SLOT_MAX, BUCKET_SLOT_MIN, block_size, blocks_per_bucket,
-};
+use kmalloc_bucket::resident::buckets::Bucket;
 use kmalloc_bucket::resident::tags::Tag;
-use kmalloc_bucket::resident::{
-    BUCKET_SIZE, GROUP_PAGES, PAGE_SIZE, SEGMENT_GROUPS, first_bucket_offset, page_of,
-};
+use kmalloc_bucket::resident::{HEADER_PAGES, PAGE_SIZE, page_of};
 
 /// Free mapped pages that a heap keeps, however small it is: a workload that swings by less causes no calls.
 const RESERVE_PAGES_MIN: usize = 256;
 /// The part of the pages in use that a heap keeps free on top.
 const RESERVE_FRACTION: usize = 8;
-/// How much a heap may grow after a count until the next, at least.
+/// Pages of runs that a program frees before any go back: a fixed number, or a part of those mapped.
+pub(super) const FREED_PAGES_MIN: usize = 4096;
+const FREED_FRACTION: usize = 4;
+/// How much a heap may grow after a count until the next, at least: pages, and the part of the pages in use.
 const COLLECT_PAGES_MIN: usize = 32;
+const COLLECT_FRACTION: usize = 128;
+/// Free blocks that a count looks at for each page that the heap grew since the last one, at most.
+const BLOCKS_PER_PAGE_GROWN: usize = 32;
+
+/// The lists that a list is sorted into: by how many quarters of a block's bucket are free.
+const LEVELS: usize = 4;
+/// The level of blocks whose bucket is empty.
+const EMPTY: usize = LEVELS;
+/// In a bucket's count, above the number of its free blocks: its level, plus one; 0 while it is not known.
+const LEVEL_SHIFT: u32 = 12;
 
 impl Local {
     /// Makes free pages of all buckets that hold no block in use.
     pub fn collect(&mut self) {
-        for slot in BUCKET_SLOT_MIN..=BUCKET_SLOT_MAX {
+        for slot in 0..self.geometry.slots() {
             self.count_free_blocks(slot);
         }
         // What the next count will look at again.
         let mut work = 0;
-        for slot in BUCKET_SLOT_MIN..=BUCKET_SLOT_MAX {
-            work += self.drop_empty_buckets(slot);
+        for slot in 0..self.geometry.slots() {
+            work += self.sort_list(slot);
         }
-        let mut next = self.segments.first();
-        while let Some(segment) = next {
-            // SAFETY: it is in the list. The one after it is asked for first: freeing pages moves it to the front.
-            unsafe {
-                next = self.segments.after(segment);
-                self.free_empty_buckets(segment);
-            }
-            work += SEGMENT_GROUPS;
-        }
-        self.collect_at_pages =
-            self.used_pages + (self.used_pages / RESERVE_FRACTION).max(COLLECT_PAGES_MIN);
+        let growth = (self.used_pages / COLLECT_FRACTION)
+            .max(work / BLOCKS_PER_PAGE_GROWN)
+            .max(COLLECT_PAGES_MIN);
+        self.collect_at_pages = self.used_pages + growth;
         self.frees_until_collect = FREES_PER_COLLECT_MIN.max(work);
     }
 
     /// Counts the blocks on the list of `slot` in the books of their buckets.
     fn count_free_blocks(&mut self, slot: usize) {
-        let mut next = self.heads[slot];
-        while let Some(block) = NonNull::new(next) {
-            // SAFETY: blocks on the list lie in segments of this thread.
+        let mut next = NonNull::new(self.heads[slot]);
+        while let Some(block) = next {
+            // SAFETY: the block is on the list.
             unsafe {
-                *free_blocks_of(block) += 1;
-                next = (*block.as_ptr()).next;
+                let run = Run::at(block);
+                *count_of(block).1 += run.length;
+                next = run.next;
             }
         }
     }
 
-    /// Takes the blocks of empty buckets off the list of `slot`, and returns how many blocks stay.
-    fn drop_empty_buckets(&mut self, slot: usize) -> usize {
-        let mut count = 0;
-        let fresh = self.fresh[slot];
-        let mut kept = ptr::null_mut::<Block>();
-        let mut last = &raw mut kept;
-        let mut next = self.heads[slot];
-        while let Some(block) = NonNull::new(next) {
-            // SAFETY: blocks on the list lie in segments of this thread; `last` is `kept` or the link of one of them.
+    /// Sorts the list of `slot`, whose blocks are counted; those of empty buckets become free pages. Forgets the counts,
+    /// and returns how many blocks stay.
+    fn sort_list(&mut self, slot: usize) -> usize {
+        let bucket = self.geometry.bucket(slot);
+        let mut levels = [(ptr::null_mut::<Block>(), ptr::null_mut::<Block>()); LEVELS];
+        let mut kept = 0;
+        let mut next = NonNull::new(self.heads[slot]);
+        while let Some(block) = next {
+            // SAFETY: blocks on the list are unused, lie in segments of this thread, and were counted.
             unsafe {
-                next = (*block.as_ptr()).next;
-                if !is_empty(block.cast(), slot, fresh) {
-                    *last = block.as_ptr();
-                    last = &raw mut (*block.as_ptr()).next;
-                    count += 1;
+                let run = Run::at(block);
+                next = run.next;
+                let level = self.take_level(slot, bucket, block, run.length);
+                if let Some((first, last)) = levels.get_mut(level) {
+                    match NonNull::new(*last) {
+                        Some(last) => (*last.as_ptr()).next = block.as_ptr(),
+                        None => *first = block.as_ptr(),
+                    }
+                    *last = run.last.as_ptr();
+                    kept += run.length as usize;
                 }
             }
         }
-        // SAFETY: as above.
-        unsafe { *last = ptr::null_mut() };
-        self.heads[slot] = kept;
-        count
+        let mut list = ptr::null_mut();
+        for (first, last) in levels.into_iter().rev() {
+            if let Some(last) = NonNull::new(last) {
+                // SAFETY: as above.
+                unsafe { (*last.as_ptr()).next = list };
+                list = first;
+            }
+        }
+        self.heads[slot] = list;
+        kept
     }
 
-    /// Makes free pages of the empty buckets of `segment`, and forgets the counts.
+    /// The level of a bucket, of whose free blocks `length` are being sorted, `block` among them. It is found for the
+    /// first of them, and forgotten with the last one; by then an empty bucket has become free pages.
     ///
     /// # Safety
     ///
-    /// `segment` is this thread's own; its blocks are counted, and those of empty buckets are on no list.
-    unsafe fn free_empty_buckets(&mut self, segment: NonNull<Segment>) {
-        for group in 0..SEGMENT_GROUPS {
-            let page = group * GROUP_PAGES;
-            // SAFETY: the segment is this thread's own.
-            let count = unsafe { (*segment.as_ptr()).books.free_blocks[group] };
-            if count == 0 {
-                continue;
+    /// `block` is on the list of `slot`, is counted, and each block is given once.
+    unsafe fn take_level(
+        &mut self,
+        slot: usize,
+        bucket: &Bucket,
+        block: NonNull<Block>,
+        length: u16,
+    ) -> usize {
+        // SAFETY: as the caller says.
+        unsafe {
+            let (page, count) = count_of(block);
+            let segment = Segment::of(block.cast());
+            let start = Segment::page_address(segment, page);
+            if *count >> LEVEL_SHIFT == 0 {
+                let free = *count as usize;
+                let mut blocks = bucket.blocks;
+                if self.fresh[slot].is_in(start, bucket) {
+                    blocks -= self.fresh[slot].left / bucket.block_size;
+                }
+                let level = free * LEVELS / blocks;
+                *count |= (level as u16 + 1) << LEVEL_SHIFT;
             }
-            // SAFETY: as above. A group with free blocks is a bucket; if it is empty, nothing refers to it once the
-            // uncut part of it is forgotten.
-            unsafe {
-                let tag = (*segment.as_ptr()).tags.get(page);
-                let Tag::Bucket { slot } = tag else {
-                    unreachable!("a free block in pages of {tag:?}")
-                };
-                let start = Segment::page_address(segment, page);
-                let empty = is_empty(start, slot, self.fresh[slot]);
-                (*segment.as_ptr()).books.free_blocks[group] = 0;
-                if !empty {
-                    continue;
-                }
-                if is_in_bucket(self.fresh[slot], start) {
-                    self.fresh[slot] = Fresh::NONE;
-                }
-                (*segment.as_ptr()).tags.clear_bucket(page);
-                if page == 0 {
-                    (*segment.as_ptr()).books.first_bucket_free = true;
-                    self.segments.remove(segment);
-                    self.segments.push_front(segment);
-                } else {
-                    self.give_pages(segment, page, GROUP_PAGES);
+            let level = (*count >> LEVEL_SHIFT) as usize - 1;
+            *count -= length;
+            if *count & ((1 << LEVEL_SHIFT) - 1) == 0 {
+                *count = 0;
+                if level == EMPTY {
+                    if self.fresh[slot].is_in(start, bucket) {
+                        self.fresh[slot] = Fresh::NONE;
+                    }
+                    (*segment.as_ptr()).tags.clear(page, bucket.pages);
+                    self.give_pages(segment, page, bucket.pages);
                 }
             }
+            level
+        }
+    }
+
+    /// Gives free pages back if there are more than the reserve, and so many were freed since that it does not matter
+    /// what it costs to get as many again. `pages` more were freed.
+    pub fn release_sometimes<S: Source>(&mut self, shared: &Shared<S>, pages: usize) {
+        self.freed_pages += pages;
+        if self.freed_pages >= FREED_PAGES_MIN.max(self.mapped_pages / FREED_FRACTION) {
+            self.freed_pages = 0;
+            self.release_surplus(shared);
         }
     }
 
@@ -145,10 +174,10 @@ impl Local {
                 let books = &(*segment.as_ptr()).books;
                 let mapped = books.mapped.len();
                 let surplus = (self.mapped_pages - self.used_pages).saturating_sub(keep);
-                if books.is_unused() && (keep == 0 || surplus >= mapped - GROUP_PAGES) {
+                if books.is_unused() && (keep == 0 || surplus >= mapped - HEADER_PAGES) {
                     self.segments.remove(segment);
                     self.mapped_pages -= mapped;
-                    self.used_pages -= GROUP_PAGES;
+                    self.used_pages -= HEADER_PAGES;
                     shared.segment_close((*segment.as_ptr()).books.base);
                 }
             }
@@ -206,37 +235,51 @@ impl Local {
     }
 }
 
-/// The count of free blocks of the bucket that `block` lies in.
+/// Blocks in a row on a list that lie in one page: what is done for a bucket is done once for them, and they stay linked.
+struct Run {
+    length: u16,
+    last: NonNull<Block>,
+    /// The block behind them on the list.
+    next: Option<NonNull<Block>>,
+}
+
+impl Run {
+    /// # Safety
+    ///
+    /// `first` is on a list of this thread.
+    #[inline(always)]
+    unsafe fn at(first: NonNull<Block>) -> Run {
+        let page = first.addr().get() / PAGE_SIZE;
+        let (mut length, mut last) = (1, first);
+        loop {
+            // SAFETY: blocks on the list hold their link.
+            let next = NonNull::new(unsafe { (*last.as_ptr()).next });
+            match next {
+                Some(next) if next.addr().get() / PAGE_SIZE == page => last = next,
+                _ => return Run { length, last, next },
+            }
+            length += 1;
+        }
+    }
+}
+
+/// The first page of the bucket that `block` lies in, and the bucket's count of free blocks.
 ///
 /// # Safety
 ///
 /// `block` lies in a bucket of a segment of this thread.
-unsafe fn free_blocks_of<'a>(block: NonNull<Block>) -> &'a mut u16 {
-    let group = page_of(block.addr().get()) / GROUP_PAGES;
+unsafe fn count_of<'a>(block: NonNull<Block>) -> (usize, &'a mut u16) {
+    let page = page_of(block.addr().get());
     // SAFETY: as the caller says.
-    unsafe { &mut (*Segment::of(block.cast()).as_ptr()).books.free_blocks[group] }
-}
-
-/// Whether all blocks that were cut from the bucket that `address` lies in are free.
-///
-/// # Safety
-///
-/// `address` lies in a bucket of `slot`, in a segment of this thread whose free blocks are counted.
-unsafe fn is_empty(address: NonNull<u8>, slot: usize, fresh: Fresh) -> bool {
-    let page = page_of(address.addr().get());
-    let mut blocks = blocks_per_bucket(slot);
-    if page < GROUP_PAGES {
-        let offset = first_bucket_offset(address.addr().get(), block_size(slot));
-        blocks -= offset / block_size(slot);
+    unsafe {
+        let segment = Segment::of(block.cast()).as_ptr();
+        let tag = (*segment).tags.get(page);
+        let Tag::Bucket { index, .. } = tag else {
+            unreachable!("a free block in pages of {tag:?}")
+        };
+        (
+            page - index,
+            &mut (*segment).books.free_blocks[page - index],
+        )
     }
-    if is_in_bucket(fresh, address) {
-        blocks -= fresh.left / block_size(slot);
-    }
-    // SAFETY: as the caller says.
-    unsafe { *free_blocks_of(address.cast()) as usize == blocks }
-}
-
-/// Whether `fresh` is the uncut part of the bucket that `address` lies in.
-fn is_in_bucket(fresh: Fresh, address: NonNull<u8>) -> bool {
-    fresh.left > 0 && fresh.next.addr() / BUCKET_SIZE == address.addr().get() / BUCKET_SIZE
 }

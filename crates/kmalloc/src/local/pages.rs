@@ -8,15 +8,17 @@ use crate::source::{SEGMENT_SIZE, Source};
 use crate::thread_heap::ThreadHeap;
 use crate::{Error, NO_ROOM};
 use core::ptr::NonNull;
-use kmalloc_bucket::resident::{GROUP_PAGES, PAGE_SIZE, SEGMENT_PAGES};
+use kmalloc_bucket::resident::buckets::Bucket;
+use kmalloc_bucket::resident::pages::PageSet;
+use kmalloc_bucket::resident::{HEADER_PAGES, PAGE_SIZE, SEGMENT_PAGES};
 
 /// Segments looked into before a new one is opened; bounds the search in a heap of many fragments.
 const SEGMENTS_SEARCHED_MAX: usize = 32;
 /// Pages asked for at a time, at least.
 const STEP_PAGES_MIN: usize = 16;
-/// The part of what is mapped already that is asked for at a time: with a thirty-second, a heap that doubles asks about
-/// 22 times, and a sixty-fourth of it is idle on average.
-const STEP_FRACTION: usize = 32;
+/// The part of what is mapped already that is asked for at a time: with a hundred and twenty-eighth, a heap that doubles
+/// asks about 88 times, and a 256th of it is idle on average.
+const STEP_FRACTION: usize = 128;
 /// Heaps with this many pages grow by whole segments, each of which can be one large frame.
 const WHOLE_SEGMENT_PAGES: usize = 8 * SEGMENT_PAGES;
 
@@ -28,24 +30,33 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub const BUCKET: Request = Request {
-        pages: GROUP_PAGES,
-        align: GROUP_PAGES,
-    };
+    pub fn of(bucket: &Bucket) -> Request {
+        Request {
+            pages: bucket.pages,
+            align: bucket.align,
+        }
+    }
+
+    fn find(&self, pages: &PageSet) -> Option<usize> {
+        pages.find_run(self.pages, self.align)
+    }
 }
 
 impl Local {
-    /// The first segment of those with free pages that `fits`.
-    pub(super) fn find_segment(&self, fits: impl Fn(&Books) -> bool) -> Option<NonNull<Segment>> {
+    /// What `find` finds in the first segment with free pages where it finds something.
+    fn find_in_segments(
+        &self,
+        find: impl Fn(&Books) -> Option<usize>,
+    ) -> Option<(NonNull<Segment>, usize)> {
         let mut next = self.segments.first();
         for _ in 0..SEGMENTS_SEARCHED_MAX {
             let segment = next?;
             // SAFETY: segments in the list are open and this thread's own.
             let books = unsafe { &(*segment.as_ptr()).books };
-            if fits(books) {
-                return Some(segment);
+            if let Some(page) = find(books) {
+                return Some((segment, page));
             }
-            if books.free.is_empty() && !books.first_bucket_free {
+            if books.free.is_empty() {
                 // Behind it come only such.
                 return None;
             }
@@ -57,10 +68,7 @@ impl Local {
 
     /// Takes mapped pages out of the free ones: the segment, and the first page.
     pub(super) fn take_pages(&mut self, request: Request) -> Option<(NonNull<Segment>, usize)> {
-        let find = |books: &Books| books.free_mapped().find_run(request.pages, request.align);
-        let segment = self.find_segment(|books| find(books).is_some())?;
-        // SAFETY: the segment is this thread's own.
-        let page = find(unsafe { &(*segment.as_ptr()).books })?;
+        let (segment, page) = self.find_in_segments(|books| request.find(&books.free_mapped()))?;
         // SAFETY: the pages are free.
         unsafe { self.mark_taken(segment, page, request.pages) };
         Some((segment, page))
@@ -115,7 +123,7 @@ impl Local {
         // SAFETY: as the caller says.
         unsafe {
             let books = &(*segment.as_ptr()).books;
-            if books.free.is_empty() && !books.first_bucket_free {
+            if books.free.is_empty() {
                 self.segments.remove(segment);
                 self.segments.push_back(segment);
             }
@@ -154,21 +162,21 @@ impl Local {
     ) -> Result<(), Error> {
         if self.mapped_pages >= self.collect_at_pages {
             self.collect();
-            let fits = |books: &Books| {
-                let run = books.free_mapped().find_run(request.pages, request.align);
-                run.is_some()
-            };
-            if self.find_segment(fits).is_some() {
+            let fits = |books: &Books| request.find(&books.free_mapped());
+            if self.find_in_segments(fits).is_some() {
                 return Ok(());
             }
         }
-        let find = |books: &Books| books.free.find_run(request.pages, request.align);
-        let segment = match self.find_segment(|books| find(books).is_some()) {
-            Some(segment) => segment,
-            None => self.open_segment(shared, owner)?,
+        let find = |books: &Books| request.find(&books.free);
+        let (segment, page) = match self.find_in_segments(find) {
+            Some(found) => found,
+            None => {
+                let segment = self.open_segment(shared, owner, request)?;
+                // SAFETY: the segment is this thread's own.
+                let page = find(unsafe { &(*segment.as_ptr()).books });
+                (segment, page.ok_or(NO_ROOM)?)
+            }
         };
-        // SAFETY: the segment is this thread's own.
-        let page = find(unsafe { &(*segment.as_ptr()).books }).ok_or(NO_ROOM)?;
         // SAFETY: the pages are free.
         unsafe { self.map_pages(shared, segment, page, request.pages) }
     }
@@ -178,7 +186,7 @@ impl Local {
         if self.mapped_pages >= WHOLE_SEGMENT_PAGES {
             return SEGMENT_PAGES;
         }
-        let step = (self.mapped_pages / STEP_FRACTION).next_multiple_of(GROUP_PAGES);
+        let step = self.mapped_pages / STEP_FRACTION;
         step.clamp(STEP_PAGES_MIN, SEGMENT_PAGES / 2)
     }
 
@@ -186,18 +194,20 @@ impl Local {
         &mut self,
         shared: &Shared<S>,
         owner: *const ThreadHeap,
+        request: Request,
     ) -> Result<NonNull<Segment>, Error> {
         let mut pages = self.step_pages();
         let mut opened = shared.segment_open(pages * PAGE_SIZE);
         if opened.is_err() {
             // What is left may still do for the request at hand.
-            pages = 2 * GROUP_PAGES;
+            let first = HEADER_PAGES.next_multiple_of(request.align);
+            pages = (first + request.pages).min(SEGMENT_PAGES);
             opened = shared.segment_open(pages * PAGE_SIZE);
         }
         let base = opened?;
         debug_assert!(base.addr().get().is_multiple_of(SEGMENT_SIZE));
         self.mapped_pages += pages;
-        self.used_pages += GROUP_PAGES;
+        self.used_pages += HEADER_PAGES;
         // SAFETY: the segment was just opened.
         unsafe {
             let segment = Segment::create(base, pages, owner);

@@ -9,6 +9,9 @@ fn a_bare_machine_needs_everything() {
             "qemu-system-x86",
             "gcc",
             "libc6-dev",
+            "g++",
+            "make",
+            "valgrind",
             "cmake",
             "ninja-build",
             "python3",
@@ -26,7 +29,14 @@ fn a_complete_machine_needs_nothing() {
 fn a_kernel_of_ones_own_needs_no_tools_to_build_one() {
     assert_eq!(
         missing_packages(false, false, &|_| false),
-        ["qemu-system-x86", "gcc", "libc6-dev"]
+        [
+            "qemu-system-x86",
+            "gcc",
+            "libc6-dev",
+            "g++",
+            "make",
+            "valgrind"
+        ]
     );
 }
 

@@ -72,10 +72,15 @@ fn pages_are_taken_if_both_sets_have_them() {
             if free.take_if_in(&mapped, first, pages) {
                 assert!(before.contains(first, pages) && mapped.contains(first, pages));
                 assert_eq!(free.count_in(first, pages), 0);
-                free.insert(first, pages);
+                assert!(free.insert_in_word(first, pages));
             } else {
                 let crosses = first % 64 + pages > 64;
-                assert!(pages == 0 || crosses || first + pages > 510);
+                let word_left = before.count_in(first / 64 % 8 * 64, 64) - pages.min(64);
+                assert!(pages == 0 || crosses || first + pages > 510 || word_left == 0);
+                assert_eq!(
+                    free.insert_in_word(first, pages),
+                    pages > 0 && !crosses && first < SEGMENT_PAGES
+                );
             }
             assert_eq!(free, before);
         }

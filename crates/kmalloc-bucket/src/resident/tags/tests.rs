@@ -5,12 +5,13 @@ use crate::resident::RUN_PAGES_MAX;
 #[test]
 fn a_tag_is_read_as_it_was_written() {
     let tags = PageTags::new();
-    tags.set_bucket(4, 13);
+    tags.set_bucket(4, 3, 63);
     tags.set_run(8, RUN_PAGES_MAX);
     assert_eq!(tags.get(3), Tag::Unused);
-    for page in 4..8 {
-        assert_eq!(tags.get(page), Tag::Bucket { slot: 13 });
+    for index in 0..3 {
+        assert_eq!(tags.get(4 + index), Tag::Bucket { slot: 63, index });
     }
+    assert_eq!(tags.get(7), Tag::Unused);
     assert_eq!(
         tags.get(8),
         Tag::Run {
@@ -18,7 +19,7 @@ fn a_tag_is_read_as_it_was_written() {
         }
     );
     assert_eq!(tags.get(9), Tag::Unused);
-    tags.clear_bucket(4);
-    tags.clear_run(8);
+    tags.clear(4, 3);
+    tags.clear(8, 1);
     assert!((0..SEGMENT_PAGES).all(|page| tags.get(page) == Tag::Unused));
 }
