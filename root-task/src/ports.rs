@@ -11,8 +11,10 @@ const SERIAL: usize = 0;
 const EXIT: usize = 1;
 /// Which holds the timer's.
 pub const TIMER: usize = 2;
+/// Which holds those of the trace channel, if there is one.
+pub const TRACE: usize = 3;
 /// How many of them hold ports.
-pub const SLOTS: usize = 3;
+pub const SLOTS: usize = 4;
 
 /// Gets the console going, before anything can fail.
 pub fn start_console(bootinfo: &BootInfoPtr) -> sel4::Result<()> {

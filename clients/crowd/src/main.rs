@@ -15,9 +15,16 @@ kmalloc::main!(main);
 
 const TESTS: &[Test] = &[
     ("three_hundred_clients_live_at_once", many_live),
-    ("a_call_among_a_flood_of_small_requests_is_bounded", || flood("churn")),
-    ("a_call_among_a_flood_of_large_requests_is_bounded", || flood("gorge")),
-    ("a_call_while_others_are_taken_back_is_bounded", among_deaths),
+    ("a_call_among_a_flood_of_small_requests_is_bounded", || {
+        flood("churn")
+    }),
+    ("a_call_among_a_flood_of_large_requests_is_bounded", || {
+        flood("gorge")
+    }),
+    (
+        "a_call_while_others_are_taken_back_is_bounded",
+        among_deaths,
+    ),
 ];
 
 /// Clients that live at once, and clients of a flood.
@@ -95,7 +102,10 @@ fn many_live() -> Outcome {
     println!("# {CROWD} clients live");
     end_all(&children)?;
     let after = ok!(served::stats());
-    check_eq!((after.limit, after.committed), (before.limit, before.committed));
+    check_eq!(
+        (after.limit, after.committed),
+        (before.limit, before.committed)
+    );
     Ok(())
 }
 

@@ -183,11 +183,10 @@ impl Held {
 }
 
 /// The frame of a record, its zero included; `None` where it is longer than `frame`.
-pub fn encode<'f>(
-    record: &Record<'_>,
-    frame: &'f mut [u8; FRAME_BYTES_MAX],
-) -> Option<&'f [u8]> {
-    postcard::to_slice_cobs(record, frame).ok().map(|bytes| &*bytes)
+pub fn encode<'f>(record: &Record<'_>, frame: &'f mut [u8; FRAME_BYTES_MAX]) -> Option<&'f [u8]> {
+    postcard::to_slice_cobs(record, frame)
+        .ok()
+        .map(|bytes| &*bytes)
 }
 
 /// The record in a frame, with its zero or without, which is decoded in place; `None` where it is none.

@@ -347,7 +347,7 @@ impl<K: Kernel> Server<K> {
 
 impl Obituary {
     /// What a parent is told.
-    fn told(&self, handle: u64) -> Ended {
+    pub fn told(&self, handle: u64) -> Ended {
         let (cause, value, instruction) = match self.end {
             End::Exit { status } => (Cause::Exit, u64::from(status), 0),
             End::Killed => (Cause::Killed, 0, 0),

@@ -286,4 +286,3 @@ impl<K: Kernel> Server<K> {
 fn page<T>(figures: Option<T>, reply: impl Fn(T) -> Reply) -> Reply {
     figures.map_or(Reply::Done, reply)
 }
-

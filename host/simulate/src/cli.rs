@@ -93,6 +93,9 @@ pub struct RunArguments {
     /// Write what was found to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Have the server tell of what it does, and write that to this file; `./simulate report` shows it.
+    #[arg(long, value_name = "FILE")]
+    pub trace_out: Option<PathBuf>,
     /// Wait for a debugger before the first instruction, and say how to attach one.
     #[arg(long)]
     pub gdb: bool,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! `simulate run`.
 use anstyle::{AnsiColor, Style};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::Status;
 use crate::cli::RunArguments;
@@ -33,13 +33,14 @@ const CLIENT_COLOURS: [AnsiColor; 6] = [
 /// For everything that keeps the system from being started.
 pub fn run(project: &Project, arguments: &RunArguments) -> Result<Status> {
     let console = Console::new(arguments.machine.quiet);
-    let manifest = match (&arguments.trace, &arguments.system) {
+    let mut manifest = match (&arguments.trace, &arguments.system) {
         (Some(trace), _) => trace::system(trace, arguments.heap)?,
         (None, Some(system)) => manifest::load(system)?,
         (None, None) => {
             manifest::load(&project.shown(&project.root().join("clients/system.toml")))?
         }
     };
+    manifest.run.trace = arguments.trace_out.is_some();
     let mut bench = Bench::new(project, console, &arguments.machine)?;
     if let Some(reason) = bench.unfit(&manifest) {
         bail!(
@@ -62,6 +63,9 @@ pub fn run(project: &Project, arguments: &RunArguments) -> Result<Status> {
     }
     let run = watch(&prepared, console, &manifest)?;
     show(&manifest, &run);
+    if let Some(file) = &arguments.trace_out {
+        std::fs::write(file, prepared.trace()?).with_context(|| file.display().to_string())?;
+    }
     if let Some(file) = &arguments.json {
         report::write(file, &manifest, &bench.kernel, &run)?;
     }

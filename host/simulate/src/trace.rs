@@ -82,6 +82,7 @@ pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
         starts: Vec::new(),
         kills: Vec::new(),
         children_max: 0,
+        statistics: false,
         report: Report::Each,
         expect: Expectation::Exit(0),
         tap: false,

@@ -253,7 +253,10 @@ fn the_trace_tells_of_every_page_that_comes_and_goes() {
     };
     assert_eq!(system.call(client, more), Ok(Reply::Done));
     let large = system.grant_large(client, 3 * MIB).expect("memory");
-    assert_eq!(pages(&mut system), BTreeMap::from([(1, 4), (2, 4), (3, 768)]));
+    assert_eq!(
+        pages(&mut system),
+        BTreeMap::from([(1, 4), (2, 4), (3, 768)])
+    );
     assert_eq!(system.release(client, large), Ok(Reply::Done));
     assert_eq!(system.release(client, address), Ok(Reply::Done));
     assert_eq!(system.kfree(client, block), Ok(Reply::Done));

@@ -77,6 +77,8 @@ struct ClientTable {
     #[serde(default)]
     kills: Vec<Spanned<String>>,
     children: Option<Spanned<i64>>,
+    #[serde(default)]
+    statistics: bool,
     report: Option<Spanned<String>>,
     held: Option<Spanned<Value>>,
     data: Option<Spanned<String>>,
@@ -160,6 +162,7 @@ impl Reader<'_> {
                 .pressure_mark
                 .map(|value| self.size(&value, "run.pressure_mark"))
                 .transpose()?,
+            trace: false,
         })
     }
 
@@ -292,6 +295,7 @@ impl Reader<'_> {
             children_max: self
                 .count(&table.children, "client.children")?
                 .unwrap_or(children_default),
+            statistics: table.statistics,
             report: self.report(&table.report)?,
             arguments: names(table.arguments),
             priority: priority.transpose()?.unwrap_or(PRIORITY_DEFAULT),

@@ -28,6 +28,7 @@ fn client(name: &str, expect: &str) -> Client {
         starts: Vec::new(),
         kills: Vec::new(),
         children_max: 0,
+        statistics: false,
         report: Report::Each,
         expect: expect.parse().unwrap(),
         tap: false,
