@@ -29,6 +29,7 @@ Examples:
   ./simulate run --icount --json result.json a run that is repeatable to the byte, its figures in a file
   ./simulate test                            every test, on the host and in QEMU
   ./simulate test krealloc                   those with krealloc in their name
+  ./simulate report -o report.html           run, and show the run as a page for a browser
   SEL4_PREFIX=/opt/seL4 ./simulate           on a kernel of your own";
 
 /// The commands.
@@ -40,6 +41,8 @@ pub enum Command {
     Test(TestArguments),
     /// Install what is missing on this machine.
     Setup(SetupArguments),
+    /// Show a run as one HTML page: memory, buckets, latencies, clients, tests, benches.
+    Report(ReportArguments),
     /// Record what a program asks of its allocator, as a trace for --trace.
     Record(RecordArguments),
 }
@@ -115,6 +118,32 @@ pub struct TestArguments {
     /// Only the tests in QEMU.
     #[arg(long)]
     pub target: bool,
+    /// Write each test and its result to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArguments,
+}
+
+/// Options of `report`.
+#[derive(Args, Clone, Debug)]
+pub struct ReportArguments {
+    /// The page.
+    #[arg(long, short, value_name = "FILE", default_value = "report.html")]
+    pub output: PathBuf,
+    /// A trace that `run --trace-out` wrote; without it, a system is run and traced.
+    #[arg(long, value_name = "FILE")]
+    pub trace_in: Option<PathBuf>,
+    /// The system to run [default: clients/system.toml].
+    #[arg(long, value_name = "FILE", conflicts_with = "trace_in")]
+    pub system: Option<PathBuf>,
+    /// What `run --json` or `test --json` wrote: its tests are listed.
+    #[arg(long, value_name = "FILE")]
+    pub results: Vec<PathBuf>,
+    /// What `bench --json` wrote: its figures are drawn.
+    #[arg(long, value_name = "FILE")]
+    pub bench: Vec<PathBuf>,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArguments,

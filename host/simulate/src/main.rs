@@ -9,6 +9,7 @@ mod kernel;
 mod libtest;
 mod manifest;
 mod multiboot;
+mod page;
 mod process;
 mod programs;
 mod project;
@@ -82,6 +83,7 @@ fn act(cli: Cli) -> Result<Status> {
         None => run::run(&project, &cli.run),
         Some(Command::Run(arguments)) => run::run(&project, &arguments),
         Some(Command::Test(arguments)) => suite::run(&project, &arguments),
+        Some(Command::Report(arguments)) => page::run(&project, &arguments),
         Some(Command::Record(arguments)) => record::run(&project, &arguments),
         Some(Command::Setup(arguments)) if arguments.check => {
             if setup::check(&project) {

@@ -72,7 +72,8 @@ pub fn run(project: &Project, arguments: &RunArguments) -> Result<Status> {
     Ok(status(&run))
 }
 
-fn status(run: &Run) -> Status {
+/// How the tool ends after a run.
+pub fn status(run: &Run) -> Status {
     match run.end {
         MachineEnd::Interrupted => Status::Interrupted,
         MachineEnd::TimedOut(_) => Status::TimedOut,
