@@ -131,14 +131,14 @@ static const char *test_misuse(void) {
 }
 
 static const char *test_errors(void) {
-    for (int error = KMALLOC_OK; error <= KMALLOC_STALE; error++) {
+    for (int error = KMALLOC_OK; error <= KMALLOC_SHARED_INTERRUPT; error++) {
         const char *text = kmalloc_error_text(error);
         CHECK(text != NULL && *text != '\0' && !is(text, kmalloc_error_text(-1)));
         for (int other = KMALLOC_OK; other < error; other++) {
             CHECK(!is(text, kmalloc_error_text(other)));
         }
     }
-    CHECK(is(kmalloc_error_text(KMALLOC_STALE + 1), kmalloc_error_text(-1)));
+    CHECK(is(kmalloc_error_text(KMALLOC_SHARED_INTERRUPT + 1), kmalloc_error_text(-1)));
     return NULL;
 }
 
@@ -151,7 +151,16 @@ static const char *test_dma(void) {
         fill(block, 20000, 0x5a);
         kfree_dma(block);
     }
-    void *block = kmalloc_dma(1);
+    struct kmalloc_dma_options options = {.align = 1 << 16, .max_addr = (1 << 28) - 1, .boundary = 1 << 20, .cache = 1};
+    uint64_t low = 0;
+    void *block = kmalloc_dma_with_options(5 * 4096, &options, &low);
+    CHECK(block != NULL && low % (1 << 16) == 0 && low + 5 * 4096 - 1 <= options.max_addr);
+    kmalloc_dma_sync_for_device(block, 5 * 4096);
+    kmalloc_dma_sync_for_cpu(block, 5 * 4096);
+    kfree_dma(block);
+    options.max_addr = 4095;
+    CHECK(kmalloc_dma_with_options(4096, &options, &low) == NULL && kmalloc_last_error() == KMALLOC_ADDRESS_LIMIT);
+    block = kmalloc_dma(1);
     CHECK(block != NULL);
     kfree_dma(block);
     CHECK(kmalloc_dma((size_t)1 << 30) == NULL && kmalloc_last_error() == KMALLOC_OVER_QUOTA);

@@ -2,6 +2,7 @@
 //! From what the kernel gives to a server that can serve.
 
 use crate::cspace::{LEAF_BITS, LEAF_SLOTS, Layout};
+use crate::devices::{self, Devices};
 use crate::handover;
 use crate::interrupts::Handler;
 use crate::kernel::Sel4;
@@ -89,6 +90,7 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
         .collect();
     let empty = bootinfo.empty().range();
     let timer_ports = ports::issue(bootinfo, ports::TIMER, timer::PORTS)?;
+    let pci_ports = ports::issue(bootinfo, ports::PCI, devices::PCI_PORTS)?;
     let mut untypeds = Untypeds::new(pieces, empty.start + ports::SLOTS..empty.end);
 
     let top = make_cspace(&mut untypeds, &layout, |leaf| {
@@ -112,7 +114,10 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
     let reply = maker.make_reply()?;
     let links = maker.make_links()?;
     let workers = Workers::start(&mut maker, bootinfo)?;
-    let timer = Timer::new(timer_ports, maker.make_handler(TIMER_VECTOR)?);
+    let notification = maker.make(ObjectBlueprint::Notification, 1)?;
+    let notification = maker.path(notification);
+    let timer = Timer::new(timer_ports, maker.make_handler(TIMER_VECTOR)?, notification);
+    let devices = Devices::new(timer, pci_ports, &mut maker, device_pieces(bootinfo))?;
     maker.map_windows(table_bytes(pages), segment_count(pages))?;
 
     // SAFETY: it is the kernel's own, and stays mapped.
@@ -125,7 +130,7 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
         segment_count(pages),
         bootinfo,
         links,
-        timer,
+        devices,
         workers,
     );
     let mut physical = Physical::new(base, end);
@@ -152,12 +157,21 @@ fn root_cnode_bits() -> usize {
 }
 
 fn untyped_pieces(bootinfo: &BootInfoPtr) -> Vec<Piece> {
+    pieces(bootinfo, false)
+}
+
+/// Where no memory is, but perhaps a device.
+fn device_pieces(bootinfo: &BootInfoPtr) -> Vec<Piece> {
+    pieces(bootinfo, true)
+}
+
+fn pieces(bootinfo: &BootInfoPtr, is_device: bool) -> Vec<Piece> {
     let caps = bootinfo.untyped();
     bootinfo
         .untyped_list()
         .iter()
         .enumerate()
-        .filter(|(_, untyped)| !untyped.is_device())
+        .filter(|(_, untyped)| untyped.is_device() == is_device)
         .map(|(index, untyped)| Piece {
             cap: caps.index(index).cap(),
             address: untyped.paddr() as u64,
@@ -286,15 +300,12 @@ impl Maker<'_> {
             .collect())
     }
 
-    /// A notification, and slots, for an interrupt of the server's own.
-    fn make_handler(&mut self, vector: sel4::Word) -> Result<Handler, BootError> {
-        let notification = self.make(ObjectBlueprint::Notification, 1)?;
-        let slots = self.slots.start;
-        self.slots.start += 2;
+    /// Slots for an interrupt.
+    pub(crate) fn make_handler(&mut self, vector: sel4::Word) -> Result<Handler, BootError> {
+        let (interrupt, signal) = (self.take_slot()?, self.take_slot()?);
         Ok(Handler {
-            interrupt: self.path(slots),
-            signal: self.path(slots + 1),
-            notification: self.path(notification),
+            interrupt: self.path(interrupt),
+            signal: self.path(signal),
             vector,
         })
     }

@@ -71,7 +71,10 @@ impl<'a> Clients<'a> {
             }
             server.kernel_mut().connect_next(&entry.client);
             match entry.begin("", 0, |spawn| server.spawn(spawn)) {
-                Ok(client) => self.born(server, client, number),
+                Ok(client) => {
+                    entry.allow(server, client);
+                    self.born(server, client, number);
+                }
                 Err(error) => {
                     let (name, limit) = (entry.client.name, entry.client.memory_limit_bytes);
                     print_line!("# client {name} (memory_limit {limit}) can't start: {error}");
@@ -114,7 +117,8 @@ impl<'a> Clients<'a> {
                 target,
                 own,
             } => self.kill(server, client, target, own),
-            Outcome::Ignore => None,
+            // A thread that faulted gets no response; the desk lets it go on.
+            Outcome::Retry | Outcome::Ignore => None,
         }
     }
 
@@ -262,6 +266,7 @@ impl<'a> Clients<'a> {
                 size: text.len() as u64,
             },
         })?;
+        entry.allow(server, client);
         self.born(server, client, number);
         Ok(server.handle_of(client))
     }

@@ -8,6 +8,7 @@
 use kmalloc_server::client::CLIENTS_MAX;
 use kmalloc_server::copy_count;
 use kmalloc_server::kernel::{ClientObject, Slot};
+use kmalloc_server::machine::DEVICE_FRAMES_MAX;
 use kmalloc_server::physical::{LARGE_CHUNKS, LARGE_PAGES};
 
 /// log2 of the slots in a CNode of the second level.
@@ -69,15 +70,20 @@ impl Layout {
             Slot::Client(client, which) => {
                 self.clients + client.index() * CLIENT_SLOTS + which.number()
             }
-            // Behind those of boot.
-            Slot::Scratch => self.boot + LEAF_SLOTS - 1,
             Slot::Copy(copy) => self.copies + copy as usize,
+            // Behind those of boot.
+            Slot::Scratch => self.boot_end(),
+            Slot::Device(frame) => self.boot_end() + 1 + frame as usize,
         }
     }
 
-    /// Numbers of the slots for what the root task makes at boot for itself.
+    /// Numbers of the slots for what the root task makes for itself.
     pub fn boot_slots(&self) -> core::ops::Range<usize> {
-        self.boot..self.number(Slot::Scratch)
+        self.boot..self.boot_end()
+    }
+
+    fn boot_end(&self) -> usize {
+        self.boot + LEAF_SLOTS - DEVICE_FRAMES_MAX as usize - 1
     }
 
     /// The CNodes of the second level: entries of the top CNode from 1 on.

@@ -2,10 +2,10 @@
 //! The server's [`Kernel`] on seL4: every operation is one invocation on a slot known by arithmetic.
 
 use crate::cspace::Layout;
+use crate::devices::Devices;
 use crate::thread;
-use crate::timer::Timer;
 use crate::trace::Channel;
-use crate::windows::{LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
+use crate::windows::{COPY_WINDOW, LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
 use crate::worker::Workers;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -40,8 +40,8 @@ pub struct Sel4 {
     pub(crate) bootinfo: BootInfoPtr,
     /// The threads beside this one.
     pub(crate) workers: Workers,
-    /// The alarm clock.
-    pub(crate) timer: Timer,
+    /// The alarm clock, and what drivers are given.
+    pub(crate) devices: Devices,
     /// When the server wants to be called, and when a client is to be started again, in microseconds since boot.
     alarms_us: [Option<u64>; 2],
     /// Endpoints between clients, by number.
@@ -74,7 +74,7 @@ impl Sel4 {
         segments: usize,
         bootinfo: BootInfoPtr,
         links: Vec<AbsoluteCPtr>,
-        timer: Timer,
+        devices: Devices,
         workers: Workers,
     ) -> Sel4 {
         Sel4 {
@@ -83,7 +83,7 @@ impl Sel4 {
             endpoint,
             ledger_frames: vec![0; segments],
             bootinfo,
-            timer,
+            devices,
             workers,
             alarms_us: [None; 2],
             links,
@@ -110,9 +110,9 @@ impl Sel4 {
 
     fn arm(&mut self) -> sel4::Result<()> {
         match self.alarms_us.into_iter().flatten().min() {
-            Some(due_us) => self.timer.alarm_at(due_us),
+            Some(due_us) => self.devices.timer.alarm_at(due_us),
             None => {
-                self.timer.clear();
+                self.devices.timer.clear();
                 Ok(())
             }
         }
@@ -121,7 +121,7 @@ impl Sel4 {
     /// The address of a slot.
     #[inline]
     pub(crate) fn cptr(&self, slot: Slot) -> CPtr {
-        CPtr::from_bits(self.layout.address_of(self.layout.number(slot)))
+        self.cptr_at(self.layout.number(slot))
     }
 
     /// The number of a slot in the row of all slots.
@@ -137,12 +137,24 @@ impl Sel4 {
         first: Slot,
         count: usize,
     ) -> Result<(), Refused> {
-        let (leaf, slot) = Layout::leaf_of(self.layout.number(first));
+        let number = self.layout.number(first);
+        self.retype_at(untyped, &blueprint(object), number, count)
+    }
+
+    /// Makes objects in the slots from this number on, which must not reach into another CNode.
+    pub(crate) fn retype_at(
+        &mut self,
+        untyped: cap::Untyped,
+        blueprint: &ObjectBlueprint,
+        number: usize,
+        count: usize,
+    ) -> Result<(), Refused> {
+        let (leaf, slot) = Layout::leaf_of(number);
         let cnode = self
             .top
             .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
         untyped
-            .untyped_retype(&blueprint(object), &cnode, slot, count)
+            .untyped_retype(blueprint, &cnode, slot, count)
             .map_err(refused)
     }
 
@@ -150,6 +162,11 @@ impl Sel4 {
     pub(crate) fn stop_workers(&mut self) -> Result<(), Refused> {
         self.workers.stop().map_err(refused)?;
         self.delete(Slot::Scratch)
+    }
+
+    /// The address of a slot by its number.
+    pub(crate) fn cptr_at(&self, number: usize) -> CPtr {
+        CPtr::from_bits(self.layout.address_of(number))
     }
 
     /// Makes one object of a whole untyped, and deletes it again.
@@ -342,6 +359,20 @@ impl Kernel for Sel4 {
         pool.asid_pool_assign(self.vspace(vspace)).map_err(refused)
     }
 
+    fn copy_page(&mut self, from: Page, to: Page) -> Result<(), Refused> {
+        let source = self.frame(from);
+        let here = sel4::init_thread::slot::VSPACE.cap();
+        let (rights, how) = (CapRights::read_only(), sel4::VmAttributes::default());
+        source
+            .frame_map(here, COPY_WINDOW, rights, how)
+            .map_err(refused)?;
+        // SAFETY: the frame was mapped there just now, readable; nobody else has it mapped, so nobody writes to it.
+        let bytes = unsafe { &*core::ptr::with_exposed_provenance::<[u8; PAGE_SIZE]>(COPY_WINDOW) };
+        let copied = self.with_frame(to, |place| place.copy_from_slice(bytes));
+        source.frame_unmap().map_err(refused)?;
+        copied
+    }
+
     fn scrub(&mut self, frame: Page) -> Result<(), Refused> {
         self.with_frame(frame, |bytes| bytes.fill(0))
     }
@@ -436,7 +467,7 @@ impl Kernel for Sel4 {
     }
 
     fn now_us(&mut self) -> Result<u64, Refused> {
-        self.timer.now_us().map_err(refused)
+        self.devices.timer.now_us().map_err(refused)
     }
 
     fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused> {

@@ -12,6 +12,7 @@ mod boot_heap;
 mod console;
 mod clients;
 mod cspace;
+mod devices;
 mod elf;
 mod handover;
 mod interrupts;
@@ -95,6 +96,15 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
     print_line!("@boot kernel={version} variant={variant} memory={total} untypeds={untypeds}");
     if let Some(mark) = system.settings().pressure_mark_bytes {
         booted.server.set_pressure_mark(mark);
+    }
+    if system
+        .clients()
+        .any(|client| client.devices.iter().next().is_some())
+        && let Err(refused) = booted.server.find_functions()
+    {
+        let code = refused.code;
+        print_line!("# devices can't be looked for: the kernel refused with error {code}");
+        return false;
     }
     let server_bytes = total - booted.server.books().total;
     let sampler = match channel.transpose().and_then(|channel| {

@@ -14,7 +14,7 @@ use kmalloc_protocol::message::{
 use kmalloc_protocol::{LABEL, Response};
 use kmalloc_server::client::{Badge, Fault, FaultKind, SIGNAL};
 use kmalloc_server::kernel::{ClientIndex, Worker};
-use kmalloc_server::{Quick, Server};
+use kmalloc_server::{Outcome, Quick, Server};
 use sel4::{MessageInfo, MessageInfoBuilder, RecvWithMRs, Word, cap};
 use sel4_extension::reply_recv_with_mrs;
 use sel4_extension::thread::reply_authority;
@@ -191,7 +191,7 @@ impl<'a> Desk<'a> {
     #[inline(never)]
     fn signalled(&mut self, badge: sel4::Word) {
         if badge & timer::SIGNAL_BADGE == timer::SIGNAL_BADGE
-            && let Ok(Some(now_us)) = self.server.kernel_mut().timer.interrupt()
+            && let Ok(Some(now_us)) = self.server.kernel_mut().devices.timer.interrupt()
         {
             self.server.alarm(now_us);
             self.clients.alarm(&mut self.server, now_us);
@@ -234,6 +234,13 @@ impl<'a> Desk<'a> {
                     .handle(received.badge, received.info.label(), caps, message)
             }
         };
+        if outcome == Outcome::Retry {
+            // The kernel takes an answer without a label for the word to go on.
+            return Some(Answer {
+                info: MessageInfoBuilder::default().build(),
+                words: [0; SHORT_WORDS],
+            });
+        }
         let response = self.clients.finish(&mut self.server, outcome);
         self.respond(received, start, response)
     }

@@ -2,11 +2,13 @@
 //! The system that was packed with the root task: what its manifest says of each client.
 
 use crate::elf::Image;
+use crate::kernel::Sel4;
 use alloc::vec::Vec;
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_manifest::{Client, System};
 use kmalloc_protocol::Error;
-use kmalloc_server::kernel::Budget;
+use kmalloc_server::Server;
+use kmalloc_server::kernel::{Budget, ClientIndex};
 use kmalloc_server::spawn::{DATA_ADDRESS, IPC_BUFFER_ADDRESS, Spawn};
 use sel4_task::{DataRange, StartPage};
 
@@ -116,6 +118,22 @@ impl<'a> Directory<'a> {
 }
 
 impl Entry<'_> {
+    /// Allows for a client of this entry what the entry says: that its pages are moved, and that it has devices. A machine
+    /// that has none of them is no error: the client finds out when it opens one.
+    pub fn allow(&self, server: &mut Server<Sel4>, index: ClientIndex) {
+        if self.client.movable {
+            server.allow_moving(index);
+        }
+        let devices = self.client.devices.iter();
+        let found: usize = devices
+            .map(|(vendor, device)| server.allow_device(index, vendor, device))
+            .sum();
+        if found == 0 && self.client.devices.iter().next().is_some() {
+            let name = self.client.name;
+            print_line!("# client {name}: the machine has none of its devices");
+        }
+    }
+
     /// Has `work` done with what a client of this entry begins with. `arguments`, parted by zero bytes, follow those of
     /// the manifest; `memory` bytes are its limit, or what the manifest says if that is 0.
     pub fn begin<T>(

@@ -5,9 +5,10 @@
 //! a time beyond its 16 bits takes several turns. Nothing is set up before the first request that needs the time, so a
 //! system without alarms has no interrupts, and no notification on the way of its messages.
 
-use crate::interrupts::Handler;
+use crate::interrupts::{self, Handler, Pin, Target};
 use crate::trace::ticks;
 use kmalloc_server::client::SIGNAL;
+use sel4::AbsoluteCPtr;
 use sel4_extension::IOPort;
 
 /// The first and last of the timer's IO ports.
@@ -36,6 +37,8 @@ const CALIBRATIONS_MAX: usize = 8;
 pub struct Timer {
     ports: IOPort,
     handler: Handler,
+    /// Bound to the server's thread once time is asked for.
+    notification: AbsoluteCPtr,
     /// The processor's counter at boot.
     boot_ticks: u64,
     /// Ticks of the processor's counter in a second; `None` before the clock is first used.
@@ -46,10 +49,11 @@ pub struct Timer {
 
 impl Timer {
     /// The clock; time begins now.
-    pub fn new(ports: IOPort, handler: Handler) -> Timer {
+    pub fn new(ports: IOPort, handler: Handler, notification: AbsoluteCPtr) -> Timer {
         Timer {
             ports,
             handler,
+            notification,
             boot_ticks: ticks(),
             hertz: None,
             due_us: None,
@@ -107,7 +111,15 @@ impl Timer {
 
     fn start(&mut self) -> sel4::Result<u64> {
         let hertz = self.calibrate()?;
-        self.handler.take_pin(PIN, SIGNAL_BADGE)?;
+        let target = Target {
+            notification: self.notification,
+            badge: SIGNAL_BADGE,
+        };
+        self.handler.take_pin(Pin::Edge(PIN), &target)?;
+        if let Err(error) = interrupts::bind(&self.notification) {
+            self.handler.give_up();
+            return Err(error);
+        }
         self.hertz = Some(hertz);
         Ok(hertz)
     }

@@ -5,6 +5,7 @@ use crate::kernel::Sel4;
 use crate::ports;
 use kmalloc_events::{Event, FRAME_BYTES_MAX, Record, VERSION, encode};
 use kmalloc_protocol::message::REQUEST_COUNT;
+use kmalloc_protocol::statistics::REASONS_A_PAGE;
 use kmalloc_server::Server;
 use kmalloc_server::kernel::{ClientIndex, Kernel};
 use sel4::BootInfoPtr;
@@ -107,7 +108,7 @@ pub struct Sampler {
 impl Sampler {
     /// Begins the channel.
     pub fn begin(server: &mut Server<Sel4>, memory: u64, own: u64) -> sel4::Result<Sampler> {
-        let hertz = server.kernel_mut().timer.ticks_per_second()?;
+        let hertz = server.kernel_mut().devices.timer.ticks_per_second()?;
         server.kernel_mut().trace(&Event::Begin {
             version: VERSION,
             hertz,
@@ -212,12 +213,14 @@ impl Sampler {
             };
         };
         let client = ClientIndex((figures.next - 1) as u16);
-        let (uses, failures) = (server.use_figures(client), server.failure_figures(client));
+        let uses = server.use_figures(client);
+        let pages = [0, REASONS_A_PAGE].map(|first| server.failure_figures(client, first));
         let kernel = server.kernel_mut();
         kernel.trace(&Event::Account(figures));
         kernel.trace(&Event::Use(figures.handle, uses));
-        if figures.failures > 0 {
-            kernel.trace(&Event::Failures(figures.handle, failures));
+        let pages = pages.into_iter().flatten();
+        for page in pages.filter(|page| page.counts.iter().any(|count| *count > 0)) {
+            kernel.trace(&Event::Failures(figures.handle, page));
         }
         Stage::Accounts(figures.next)
     }

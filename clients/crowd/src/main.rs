@@ -36,8 +36,8 @@ const SHARE: u64 = 800 << 10;
 const CALLS: usize = 300;
 /// Ticks of the longest request of a kind: of a block of a bucket, and of 64 KiB in pages of their own, with the tables and
 /// books that either may need. The server does one request after the other, in the order in which they came.
-const SMALL_TICKS: u64 = 20_000;
-const LARGE_TICKS: u64 = 150_000;
+const SMALL_TICKS: u64 = 5_300;
+const LARGE_TICKS: u64 = 80_000;
 /// Ticks of the longest slice of work that the server does between requests.
 const SLICE_TICKS: u64 = 100_000;
 

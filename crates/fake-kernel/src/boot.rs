@@ -38,6 +38,7 @@ impl FakeKernel {
             refusals: Vec::new(),
             clock: Default::default(),
             signals: Vec::new(),
+            machine: Default::default(),
             traced: Vec::new(),
         };
         for &(address, size_bits) in ram {

@@ -203,6 +203,7 @@ impl Kernel for FakeKernel {
                 space.insert_large(address, large);
             }
             Slot::Page(_) | Slot::Copy(_) => space.insert_page(address, frame),
+            Slot::Device(number) => space.insert_device(address, number),
             _ => unreachable!("frames lie in slots of frames"),
         }
         assert_eq!(copies, 0, "{frame:?} is shared and mapped for one client");
@@ -210,7 +211,10 @@ impl Kernel for FakeKernel {
             Slot::Copy(_) => Writer::Shared,
             _ => Writer::Space(space.identity),
         };
-        self.memory.hand_over(place, size_bits, reader);
+        // What a device shows is nobody's writing.
+        if !matches!(frame, Slot::Device(_)) {
+            self.memory.hand_over(place, size_bits, reader);
+        }
         self.set_usage(
             frame,
             FrameUse::Client {
@@ -306,6 +310,14 @@ impl Kernel for FakeKernel {
         }
         self.identities += 1;
         self.spaces.insert(vspace, Space::new(self.identities));
+        Ok(())
+    }
+
+    fn copy_page(&mut self, from: Page, to: Page) -> Result<(), Refused> {
+        self.failures.step("copy_page")?;
+        let from = self.unmapped_frame("copy_page", from);
+        let to = self.unmapped_frame("copy_page", to);
+        self.memory.copy(from, to);
         Ok(())
     }
 

@@ -127,6 +127,7 @@ pub(crate) struct Capabilities {
     clients: BTreeMap<(ClientIndex, ClientObject), Capability>,
     scratch: Option<Capability>,
     copies: BTreeMap<u32, Capability>,
+    devices: BTreeMap<u32, Capability>,
 }
 
 impl Capabilities {
@@ -140,6 +141,7 @@ impl Capabilities {
             clients: BTreeMap::new(),
             scratch: None,
             copies: BTreeMap::new(),
+            devices: BTreeMap::new(),
         }
     }
 
@@ -152,6 +154,7 @@ impl Capabilities {
             Slot::Client(client, which) => self.clients.get(&(client, which)),
             Slot::Scratch => self.scratch.as_ref(),
             Slot::Copy(copy) => self.copies.get(&copy),
+            Slot::Device(number) => self.devices.get(&number),
         }
     }
 
@@ -164,6 +167,7 @@ impl Capabilities {
             Slot::Client(client, which) => self.clients.get_mut(&(client, which)),
             Slot::Scratch => self.scratch.as_mut(),
             Slot::Copy(copy) => self.copies.get_mut(&copy),
+            Slot::Device(number) => self.devices.get_mut(&number),
         }
     }
 
@@ -190,6 +194,7 @@ impl Capabilities {
             Slot::Client(client, which) => self.clients.insert((client, which), capability),
             Slot::Scratch => self.scratch.replace(capability),
             Slot::Copy(copy) => self.copies.insert(copy, capability),
+            Slot::Device(number) => self.devices.insert(number, capability),
         };
         assert!(old.is_none(), "{slot:?} was occupied");
     }
@@ -204,6 +209,7 @@ impl Capabilities {
             Slot::Client(client, which) => self.clients.remove(&(client, which)),
             Slot::Scratch => self.scratch.take(),
             Slot::Copy(copy) => self.copies.remove(&copy),
+            Slot::Device(number) => self.devices.remove(&number),
         }?;
         if let Some(parent) = capability.parent.and_then(|parent| self.get_mut(parent))
             && let Kind::Untyped { children, .. } = &mut parent.kind

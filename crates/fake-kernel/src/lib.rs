@@ -8,7 +8,8 @@
 //!
 //! # Which calls can fail
 //! A test can make the n-th fallible call fail ([`FakeKernel::fail_at`]). Fallible are `retype`, `copy`, `map_page`,
-//! `map_table`, `assign_asid`, `scrub`, `write_page`, `push_ledger`, `start_thread`, `now_us` and `set_alarm`: the real
+//! `map_table`, `assign_asid`, `copy_page`, `scrub`, `write_page`, `push_ledger`, `start_thread`, `now_us`, `set_alarm`
+//! and those of [`Machine`](kmalloc_server::machine::Machine) that return a result: the real
 //! ones allocate, map, need a device, or have preconditions in the kernel. `delete`, `revoke`, `unmap_page`, `unmap_page_table`, `pop_ledger` and
 //! `stop_threads` only take away: with right arguments seL4 has no error for them, so they are not failed.
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ mod boot;
 mod calls;
 mod capability;
 mod failure;
+mod machine;
 mod memory;
 mod objects;
 mod space;
@@ -24,6 +26,7 @@ mod view;
 
 pub use capability::{Capability, FrameUse, Kind};
 pub use failure::{Refusal, code};
+pub use machine::{FakeFunction, FakeMachine};
 pub use space::Space;
 pub use view::Fault;
 
@@ -67,6 +70,8 @@ pub struct FakeKernel {
     clock: Clock,
     /// Clients that were signalled, in order.
     signals: Vec<ClientIndex>,
+    /// The devices.
+    machine: FakeMachine,
     /// Frames of what the server told of, in order.
     traced: Vec<Vec<u8>>,
 }

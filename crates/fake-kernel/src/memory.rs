@@ -18,14 +18,14 @@ pub(crate) enum Writer {
     Shared,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Content {
     /// The same word all over.
     Filled(u64),
     Bytes(Box<[u8; PAGE_SIZE as usize]>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Written {
     writer: Writer,
     content: Content,
@@ -73,6 +73,14 @@ impl Memory {
             );
             written.writer = reader;
         }
+    }
+
+    /// Copies a page, whoever wrote it.
+    pub(crate) fn copy(&mut self, from: u64, to: u64) {
+        match self.written.get(&from).cloned() {
+            Some(written) => self.written.insert(to, written),
+            None => self.written.remove(&to),
+        };
     }
 
     /// Fills a page with one word.

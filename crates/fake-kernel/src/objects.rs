@@ -26,7 +26,9 @@ impl FakeKernel {
             Slot::Page(page) => page,
             Slot::Chunk(chunk) => chunk.first_page(),
             Slot::LargeFrame(large) => large.first_chunk().first_page(),
-            Slot::Large(_) | Slot::Client(..) | Slot::Scratch | Slot::Copy(_) => return,
+            Slot::Large(_) | Slot::Client(..) | Slot::Scratch | Slot::Copy(_) | Slot::Device(_) => {
+                return;
+            }
         };
         assert_eq!(
             self.address_of(expected),
@@ -98,6 +100,7 @@ impl FakeKernel {
         if let Some(space) = self.spaces.get_mut(&space) {
             match slot {
                 Slot::LargeFrame(_) => space.remove_large(address),
+                Slot::Device(_) => space.remove_device(address),
                 _ => space.remove_page(address),
             }
         }
@@ -169,7 +172,9 @@ impl FakeKernel {
         }
         if let Some(space) = self.spaces.remove(&page) {
             assert!(
-                space.pages().next().is_none() && space.larges().next().is_none(),
+                space.pages().next().is_none()
+                    && space.larges().next().is_none()
+                    && space.devices().next().is_none(),
                 "the address space {page:?} goes while frames are mapped in it"
             );
             assert!(

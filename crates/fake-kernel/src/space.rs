@@ -18,6 +18,7 @@ pub struct Space {
     tables: BTreeMap<(Table, usize), Page>,
     pages: BTreeMap<usize, Slot>,
     larges: BTreeMap<usize, Large>,
+    devices: BTreeMap<usize, u32>,
 }
 
 /// log2 of the bytes that a table maps.
@@ -44,6 +45,7 @@ impl Space {
             tables: BTreeMap::new(),
             pages: BTreeMap::new(),
             larges: BTreeMap::new(),
+            devices: BTreeMap::new(),
         }
     }
 
@@ -59,6 +61,13 @@ impl Space {
             .map(|(address, large)| (*address, *large))
     }
 
+    /// Frames of device memory: address and number.
+    pub fn devices(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.devices
+            .iter()
+            .map(|(address, frame)| (*address, *frame))
+    }
+
     /// Tables: level, first address, object.
     pub fn tables(&self) -> impl Iterator<Item = (Table, usize, Page)> {
         self.tables
@@ -69,7 +78,8 @@ impl Space {
     /// Whether a page or large page is mapped in `range`.
     pub(crate) fn is_mapped_in(&self, range: Range<usize>) -> bool {
         self.pages.range(range.clone()).next().is_some()
-            || self.larges.range(range).next().is_some()
+            || self.larges.range(range.clone()).next().is_some()
+            || self.devices.range(range).next().is_some()
     }
 
     /// The highest table that must stand over `address` before a table of `level` can be hooked in, and does not.
@@ -130,5 +140,17 @@ impl Space {
 
     pub(crate) fn remove_large(&mut self, address: usize) {
         self.larges.remove(&address);
+    }
+
+    pub(crate) fn device_at(&self, address: usize) -> Option<u32> {
+        self.devices.get(&(address >> 12 << 12)).copied()
+    }
+
+    pub(crate) fn insert_device(&mut self, address: usize, number: u32) {
+        self.devices.insert(address, number);
+    }
+
+    pub(crate) fn remove_device(&mut self, address: usize) {
+        self.devices.remove(&address);
     }
 }

@@ -19,9 +19,10 @@ impl FakeKernel {
     /// Where `address` of an address space lies in physical memory, and how it is mapped there.
     pub fn translate(&self, space: Page, address: usize) -> Option<(u64, Mapping)> {
         let tables = self.spaces.get(&space)?;
-        let (slot, offset) = match tables.large_at(address) {
-            Some(large) => (Slot::LargeFrame(large), address % (1 << 21)),
-            None => (tables.page_at(address)?, address % (1 << 12)),
+        let (slot, offset) = match (tables.large_at(address), tables.device_at(address)) {
+            (Some(large), _) => (Slot::LargeFrame(large), address % (1 << 21)),
+            (None, Some(frame)) => (Slot::Device(frame), address % (1 << 12)),
+            (None, None) => (tables.page_at(address)?, address % (1 << 12)),
         };
         if !is_reachable(tables, slot, address) {
             return None;

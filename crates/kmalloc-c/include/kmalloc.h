@@ -37,6 +37,11 @@ enum kmalloc_error {
     KMALLOC_NOT_PERMITTED = 16,
     KMALLOC_REFUSED = 17,
     KMALLOC_STALE = 18,
+    KMALLOC_BEING_CLEANED = 19,
+    KMALLOC_NO_DEVICE = 20,
+    KMALLOC_DEVICE_BUSY = 21,
+    KMALLOC_BAD_REGISTER = 22,
+    KMALLOC_SHARED_INTERRUPT = 23,
 };
 
 /* A block of at least `size` bytes, aligned to 16 bytes, and to its size if that is a power of two. NULL on failure. */
@@ -58,6 +63,19 @@ size_t ksize(const void *block);
 void *kmalloc_dma(size_t size);
 /* The same, and the address at which the device sees it. */
 void *kmalloc_dma_with_address(size_t size, uint64_t *dma_addr);
+/* How memory for a device is wanted. All zero: as kmalloc_dma. */
+struct kmalloc_dma_options {
+    size_t align;      /* of the device's address, a power of two; up to 4096 costs nothing */
+    uint64_t max_addr; /* the device's last address is at or below this; 0: no limit */
+    uint64_t boundary; /* a power of two of which it crosses no multiple; 0: none */
+    int cache;         /* 0 coherent, 1 streaming, 2 write-combining, 3 uncached */
+};
+/* The same, as it is wanted; `options` and `dma_addr` may be NULL. */
+void *kmalloc_dma_with_options(size_t size, const struct kmalloc_dma_options *options, uint64_t *dma_addr);
+/* For streaming memory: before a device reads it, and before the program reads what a device wrote. On x86 devices see the
+   caches, so only the order of accesses is kept. */
+void kmalloc_dma_sync_for_device(const void *block, size_t size);
+void kmalloc_dma_sync_for_cpu(const void *block, size_t size);
 /* Frees memory for a device; NULL is none. */
 void kfree_dma(void *block);
 

@@ -5,7 +5,10 @@ use crate::code::code;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI32, Ordering};
-use kmalloc::{Access, DmaSource, Error, Flags, Heap, ShareSource, SizeClasses, Source, Threading};
+use kmalloc::{
+    Access, Cache, DmaOptions, DmaSource, Error, Flags, Heap, ShareSource, SizeClasses, Source,
+    Threading,
+};
 
 /// The last failure of a thread for which there was not even the memory to remember it.
 static WITHOUT_PART: AtomicI32 = AtomicI32::new(0);
@@ -128,14 +131,54 @@ impl<'heap, S: Source, T: Threading, C: SizeClasses> CHeap<'heap, S, T, C> {
     }
 }
 
+/// `struct kmalloc_dma_options`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct CDmaOptions {
+    align: usize,
+    max_addr: u64,
+    boundary: u64,
+    cache: c_int,
+}
+
+impl CDmaOptions {
+    fn checked(self) -> Result<DmaOptions, Error> {
+        let number = u8::try_from(self.cache).ok();
+        let value = u64::from(self.cache as u32);
+        Ok(DmaOptions {
+            align: self.align.max(1),
+            max_addr: if self.max_addr == 0 {
+                u64::MAX
+            } else {
+                self.max_addr
+            },
+            boundary: self.boundary,
+            cache: number
+                .and_then(Cache::from_number)
+                .ok_or(Error::BadAlignment { value })?,
+        })
+    }
+}
+
 impl<S: DmaSource, T: Threading, C: SizeClasses> CHeap<'_, S, T, C> {
-    /// `kmalloc_dma` and `kmalloc_dma_with_address`.
+    /// `kmalloc_dma`, `kmalloc_dma_with_address` and `kmalloc_dma_with_options`.
     ///
     /// # Safety
     ///
-    /// `dma_addr` is null or may be written.
-    pub unsafe fn kmalloc_dma(&self, size: usize, dma_addr: *mut u64) -> *mut c_void {
-        match self.0.source().dma_alloc(size) {
+    /// `options` is null or may be read, `dma_addr` is null or may be written.
+    pub unsafe fn kmalloc_dma(
+        &self,
+        size: usize,
+        options: *const CDmaOptions,
+        dma_addr: *mut u64,
+    ) -> *mut c_void {
+        let options = if options.is_null() {
+            Ok(DmaOptions::default())
+        } else {
+            // SAFETY: as the caller says.
+            unsafe { options.read() }.checked()
+        };
+        match options.and_then(|options| self.0.source().dma_alloc(size, &options)) {
             Ok(block) => {
                 if !dma_addr.is_null() {
                     // SAFETY: as the caller says.

@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_int};
 use kmalloc::Error;
 
 /// The text of each error, by its number.
-const TEXTS: [&CStr; 19] = [
+const TEXTS: [&CStr; 24] = [
     c"no error",
     c"the message is not a request",
     c"the server speaks another version of the protocol",
@@ -25,6 +25,11 @@ const TEXTS: [&CStr; 19] = [
     c"the client may not do that",
     c"the kernel refused",
     c"the handle or token names nothing that is there any more",
+    c"too much of the free memory has to be cleaned first",
+    c"the client has no such device",
+    c"another client has the device",
+    c"no such register, or not the driver's to write",
+    c"the interrupt line can't be had by one device alone",
 ];
 
 /// The number of an error.

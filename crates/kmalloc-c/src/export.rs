@@ -92,7 +92,11 @@ macro_rules! export {
         #[unsafe(no_mangle)]
         pub extern "C" fn kmalloc_dma(size: usize) -> *mut $crate::core::ffi::c_void {
             // SAFETY: null is allowed.
-            unsafe { $crate::CHeap::new(&$heap).kmalloc_dma(size, $crate::core::ptr::null_mut()) }
+            unsafe {
+                let (options, dma_addr) =
+                    ($crate::core::ptr::null(), $crate::core::ptr::null_mut());
+                $crate::CHeap::new(&$heap).kmalloc_dma(size, options, dma_addr)
+            }
         }
 
         /// See `kmalloc.h`.
@@ -106,7 +110,43 @@ macro_rules! export {
             dma_addr: *mut u64,
         ) -> *mut $crate::core::ffi::c_void {
             // SAFETY: C callers promise what the header says.
-            unsafe { $crate::CHeap::new(&$heap).kmalloc_dma(size, dma_addr) }
+            unsafe {
+                let options = $crate::core::ptr::null();
+                $crate::CHeap::new(&$heap).kmalloc_dma(size, options, dma_addr)
+            }
+        }
+
+        /// See `kmalloc.h`.
+        ///
+        /// # Safety
+        ///
+        /// What the header says.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn kmalloc_dma_with_options(
+            size: usize,
+            options: *const $crate::CDmaOptions,
+            dma_addr: *mut u64,
+        ) -> *mut $crate::core::ffi::c_void {
+            // SAFETY: C callers promise what the header says.
+            unsafe { $crate::CHeap::new(&$heap).kmalloc_dma(size, options, dma_addr) }
+        }
+
+        /// See `kmalloc.h`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn kmalloc_dma_sync_for_device(
+            _block: *const $crate::core::ffi::c_void,
+            _size: usize,
+        ) {
+            $crate::core::sync::atomic::fence($crate::core::sync::atomic::Ordering::Release);
+        }
+
+        /// See `kmalloc.h`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn kmalloc_dma_sync_for_cpu(
+            _block: *const $crate::core::ffi::c_void,
+            _size: usize,
+        ) {
+            $crate::core::sync::atomic::fence($crate::core::sync::atomic::Ordering::Acquire);
         }
 
         /// See `kmalloc.h`.

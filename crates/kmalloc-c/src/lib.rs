@@ -13,7 +13,7 @@ mod calls;
 mod code;
 mod export;
 
-pub use calls::CHeap;
+pub use calls::{CDmaOptions, CHeap};
 pub use code::{code, text};
 
 #[doc(hidden)]

@@ -68,6 +68,14 @@ static void dma(void) {
     unsigned char *block = kmalloc_dma_with_address(10000, &address);
     check(block != NULL && address != 0 && all(block, 10000, 0), "kmalloc_dma_with_address");
     kfree_dma(block);
+    struct kmalloc_dma_options options = {.align = 1 << 16, .cache = 1};
+    block = kmalloc_dma_with_options(10000, &options, &address);
+    check(block != NULL && address % (1 << 16) == 0, "kmalloc_dma_with_options");
+    kmalloc_dma_sync_for_device(block, 10000);
+    kmalloc_dma_sync_for_cpu(block, 10000);
+    kfree_dma(block);
+    options.cache = 9;
+    check(kmalloc_dma_with_options(1, &options, NULL) == NULL, "a cache mode that there is not");
     block = kmalloc_dma(4096);
     check(block != NULL, "kmalloc_dma");
     kfree_dma(block);

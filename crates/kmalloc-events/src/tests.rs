@@ -48,7 +48,13 @@ fn events() -> Vec<Event<'static>> {
             held
         },
         Event::Memory(MemoryFigures::default()),
-        Event::Failures(most, FailureFigures { counts: [7; 20] }),
+        Event::Failures(
+            most,
+            FailureFigures {
+                first: 16,
+                counts: [7; 16]
+            }
+        ),
         Event::Blocks(most, BlockFigures::default()),
         Event::Calls(255, CallFigures::default()),
         Event::Sampled,

@@ -24,7 +24,7 @@ mod system;
 pub use encode::encode;
 pub use error::Error;
 pub use outcome::{Expectation, FaultKind, Outcome, UnknownOutcome};
-pub use record::{Budget, Client, OnFailure, Program, Report, Settings, Texts};
+pub use record::{Budget, Client, Devices, OnFailure, Program, Report, Settings, Texts};
 pub use system::{Clients, Programs, System};
 
 /// Most bytes that the name of a program or client has.

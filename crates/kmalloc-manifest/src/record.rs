@@ -44,6 +44,10 @@ pub struct Client<'a> {
     pub serves: Option<u8>,
     /// The endpoint between clients that it calls, by number.
     pub calls: Option<u8>,
+    /// The PCI functions that it may have.
+    pub devices: Devices<'a>,
+    /// Whether the server may move its pages to make room for contiguous memory.
+    pub movable: bool,
     /// How it should end.
     pub expect: Expectation,
     /// What happens when it fails.
@@ -99,6 +103,32 @@ impl Budget {
     /// Whether a thread could run: there is some time, and no more than all.
     pub fn is_possible(&self) -> bool {
         (1..=self.period_us).contains(&self.budget_us)
+    }
+}
+
+/// A list of kinds of PCI functions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Devices<'a>(&'a [u8]);
+
+impl<'a> Devices<'a> {
+    /// The list that `packed` holds: for each vendor and device, in two bytes each, the lower one first. `None` if the last
+    /// one is cut off.
+    pub fn new(packed: &'a [u8]) -> Option<Self> {
+        let devices = Self(packed);
+        devices.is_whole().then_some(devices)
+    }
+
+    /// Vendors and devices.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, u16)> + Clone + use<'a> {
+        self.0.chunks_exact(4).filter_map(|packed| {
+            let [a, b, c, d] = *packed else { return None };
+            Some((u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])))
+        })
+    }
+
+    /// A decoded list has been through no constructor.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.0.len().is_multiple_of(4)
     }
 }
 

@@ -158,7 +158,7 @@ fn check_clients(mut clients: Clients<'_>, program_count: u32) -> Result<&[u8], 
             return Err(Error::ClientName(index));
         }
         let texts = [client.arguments, client.starts, client.kills];
-        if !texts.iter().all(|texts| texts.is_terminated()) {
+        if !texts.iter().all(|texts| texts.is_terminated()) || !client.devices.is_whole() {
             return Err(Error::Client(index));
         }
         if client.program >= program_count {

@@ -141,6 +141,30 @@ pub enum Error {
         #[serde(with = "le")]
         requested: u64,
     },
+    /// The client has no such device: its manifest allows none, or it has not opened it.
+    NoDevice {
+        /// The number that was asked for.
+        #[serde(with = "after6")]
+        device: u64,
+    },
+    /// Another client has the device.
+    DeviceBusy {
+        /// The number that was asked for.
+        #[serde(with = "after6")]
+        device: u64,
+    },
+    /// Not a register of the device, or not one that a driver may write that to.
+    BadRegister {
+        /// Its offset, or the number of the base address.
+        #[serde(with = "after6")]
+        offset: u64,
+    },
+    /// The device has no interrupt, or shares its line with another one that is in use.
+    SharedInterrupt {
+        /// The line.
+        #[serde(with = "after6")]
+        line: u64,
+    },
 }
 
 /// What is wrong with a message.
@@ -186,6 +210,10 @@ impl Error {
             Error::Refused { .. } => 17,
             Error::Stale { .. } => 18,
             Error::BeingCleaned { .. } => 19,
+            Error::NoDevice { .. } => 20,
+            Error::DeviceBusy { .. } => 21,
+            Error::BadRegister { .. } => 22,
+            Error::SharedInterrupt { .. } => 23,
         }
     }
 }
@@ -255,6 +283,17 @@ impl fmt::Display for Error {
                 f,
                 "{requested} bytes wanted, {free} free, but only {usable} of them cleaned so far"
             ),
+            Error::NoDevice { device } => write!(f, "the client has no device {device}"),
+            Error::DeviceBusy { device } => write!(f, "another client has device {device}"),
+            Error::BadRegister { offset } => {
+                write!(
+                    f,
+                    "register {offset:#x} is not there, or not the driver's to write"
+                )
+            }
+            Error::SharedInterrupt { line } => {
+                write!(f, "interrupt line {line} can't be had by one device alone")
+            }
         }
     }
 }

@@ -89,6 +89,26 @@ pub enum Reply {
         #[serde(with = "le")]
         size: u64,
     },
+    /// A PCI function.
+    Device {
+        /// What to call it in requests.
+        function: u8,
+        /// Bus, device and function, as PCI packs them in 16 bits.
+        #[serde(with = "le")]
+        address: u32,
+        /// Device in the high half, vendor in the low one.
+        #[serde(with = "le")]
+        id: u32,
+        /// Class, subclass and interface.
+        #[serde(with = "le")]
+        class: u32,
+    },
+    /// A word.
+    Value {
+        /// The word.
+        #[serde(with = "le")]
+        value: u32,
+    },
     /// Physical memory as a whole.
     Memory(MemoryFigures),
     /// A client's account.

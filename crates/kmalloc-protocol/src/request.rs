@@ -270,6 +270,56 @@ pub enum Request<'a> {
         #[serde(with = "after7")]
         token: u64,
     },
+    /// Takes one of the PCI functions that the manifest allows the client. Reply: [`Device`](crate::Reply::Device).
+    OpenDevice {
+        /// Which of them, from 0.
+        index: u8,
+    },
+    /// Reads a word of the configuration space of a function that the client has. Reply:
+    /// [`Value`](crate::Reply::Value).
+    PciConfigRead {
+        /// The function, as it was opened.
+        function: u8,
+        /// Bytes from the start, a multiple of 4 below 256.
+        #[serde(with = "le")]
+        offset: u32,
+    },
+    /// Writes a word of the configuration space of a function that the client has, if it is harmless to others. Reply:
+    /// [`Done`](crate::Reply::Done).
+    PciConfigWrite {
+        /// The function, as it was opened.
+        function: u8,
+        /// Bytes from the start, a multiple of 4 below 256.
+        #[serde(with = "le")]
+        offset: u32,
+        /// The word.
+        #[serde(with = "le")]
+        value: u32,
+    },
+    /// Maps the registers behind a base address of a function that the client has, uncached. Reply:
+    /// [`Region`](crate::Reply::Region).
+    MapBar {
+        /// The function, as it was opened.
+        function: u8,
+        /// Number of the base address, 0 to 5.
+        bar: u8,
+    },
+    /// Has the interrupt of a function that the client has signal the client's notification. Reply:
+    /// [`Done`](crate::Reply::Done).
+    EnableInterrupt {
+        /// The function, as it was opened.
+        function: u8,
+    },
+    /// Lets the interrupt of a function come again. Reply: [`Done`](crate::Reply::Done).
+    AckInterrupt {
+        /// The function, as it was opened.
+        function: u8,
+    },
+    /// Says that a function no longer uses memory of its former driver. Reply: [`Done`](crate::Reply::Done).
+    ReleaseQuarantine {
+        /// The function, as it was opened.
+        function: u8,
+    },
     /// Figures about the whole system, if the manifest lets the client see them. Reply: a page of them, or
     /// [`Done`](crate::Reply::Done) where there are no more.
     Observe {

@@ -15,7 +15,9 @@ pub const LATENCY_STEPS: usize = 16;
 /// log2 of the ticks below which everything is in the first step.
 pub const LATENCY_FIRST_BITS: u32 = 8;
 /// Counters of refusals: by [`Error::number`](crate::Error::number), the last one for all above.
-pub const REASONS: usize = 20;
+pub const REASONS: usize = 32;
+/// Counters in one page.
+pub const REASONS_A_PAGE: usize = 16;
 
 /// What [`Observe`](crate::Request::Observe) asks for; its number in a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +29,8 @@ pub enum Subject {
     Client = 1,
     /// What the client with handle `of` has its memory for. Reply: [`UseFigures`].
     Use = 2,
-    /// Why requests of the client with handle `of` were refused. Reply: [`FailureFigures`].
+    /// Why requests of the client with handle `of` were refused, from reason `cursor` on. Reply: [`FailureFigures`], or
+    /// `Done` behind the last.
     Failures = 3,
     /// Its name in the manifest. Reply: [`ClientName`].
     Name = 4,
@@ -166,12 +169,15 @@ pub struct UseFigures {
     pub ledger_bytes: u64,
 }
 
-/// Refusals by [`Error::number`](crate::Error::number); the last counter has all above.
+/// Refusals by [`Error::number`](crate::Error::number); the last counter of the last page has all above.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureFigures {
+    /// The number of the error of the first counter.
+    #[serde(with = "le")]
+    pub first: u32,
     /// Requests refused, as numbers.
     #[serde(with = "counts")]
-    pub counts: [u32; REASONS],
+    pub counts: [u32; REASONS_A_PAGE],
 }
 
 /// A client's name in the manifest.

@@ -58,7 +58,6 @@ fn documented_fields(cell: &str, start: usize) -> (Vec<String>, usize) {
             "[u32; 8]" => end + 32,
             "[u32; 10]" => end + 40,
             "[u32; 16]" => end + 64,
-            "[u32; 20]" => end + 80,
             "[u8; 32]" => end + 32,
             // Empty text is its length alone.
             "u8" | "str" => end + 1,

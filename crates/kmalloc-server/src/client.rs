@@ -3,6 +3,7 @@
 
 use crate::kernel::{Budget, ClientIndex, Worker};
 use crate::notices::Notices;
+use crate::pci::FUNCTIONS_MAX;
 use crate::segments::SEGMENT_PAGES;
 use crate::spawn::Build;
 use kmalloc_bucket::ledger::NONE;
@@ -25,6 +26,8 @@ pub const NO_BADGE: u64 = u64::MAX;
 
 /// No alarm is set.
 pub const NO_ALARM: u64 = u64::MAX;
+
+const _: () = assert!(FUNCTIONS_MAX <= u32::BITS as usize);
 
 const INDEX_BITS: u32 = 9;
 const GENERATION_BITS: u32 = 16;
@@ -264,6 +267,12 @@ pub struct Client {
     pub thread_objects: u8,
     /// The priority of its threads, 0 to 255.
     pub priority: u8,
+    /// Whether its pages may be moved.
+    pub movable: bool,
+    /// Faults that may be due to pages that were moved: so many are answered by another try.
+    pub retries: u8,
+    /// The functions that it may have: a bit for each that the server knows.
+    pub devices: u32,
     /// When its alarm is due, in microseconds since boot; [`NO_ALARM`] if none is set.
     pub alarm_us: u64,
     /// The time of each of its threads, where that is limited.
@@ -343,6 +352,9 @@ impl Client {
         threads: 0,
         thread_objects: 0,
         priority: 0,
+        movable: false,
+        retries: 0,
+        devices: 0,
         alarm_us: NO_ALARM,
         budget: None,
         counters: Counters {

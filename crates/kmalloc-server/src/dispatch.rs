@@ -2,7 +2,7 @@
 //! One message in, one outcome out.
 
 use crate::Server;
-use crate::client::{Badge, End, Fault, Life, Obituary};
+use crate::client::{Badge, End, Fault, FaultKind, Life, Obituary};
 use crate::dma::DmaRequest;
 use crate::kernel::{ClientIndex, Kernel};
 use crate::memory::bytes;
@@ -82,6 +82,8 @@ pub enum Outcome<'m> {
         /// Whether it is a child of `client`, or itself: then nobody has to allow it.
         own: bool,
     },
+    /// Let the thread that faulted try again.
+    Retry,
     /// Nothing: nobody is there.
     Ignore,
 }
@@ -200,6 +202,19 @@ impl<K: Kernel> Server<K> {
                 argument,
             } => self.start_thread(client, entry, stack, argument),
             Request::SetAlarm { delay_us } => self.set_alarm(client, delay_us),
+            Request::OpenDevice { index } => self.open_device(client, index),
+            Request::PciConfigRead { function, offset } => {
+                self.pci_config_read(client, function, offset)
+            }
+            Request::PciConfigWrite {
+                function,
+                offset,
+                value,
+            } => self.pci_config_write(client, function, offset, value),
+            Request::MapBar { function, bar } => self.map_bar(client, function, bar),
+            Request::EnableInterrupt { function } => self.enable_interrupt(client, function),
+            Request::AckInterrupt { function } => self.ack_interrupt(client, function),
+            Request::ReleaseQuarantine { function } => self.release_quarantine(client, function),
             Request::Release { address } => self.release(client, address),
             Request::MakeDataspace { size } => self.make_dataspace(client, size),
             Request::ShareDataspace {
@@ -281,13 +296,18 @@ impl<K: Kernel> Server<K> {
     }
 
     /// A message on the fault endpoint: the kernel's, or forged by a client that holds the capability. Either way it
-    /// is the end of that client.
+    /// is the end of that client, but for one case: a page of its may have been away for a moment, because it was moved. If
+    /// that was not why, the thread faults again, and no longer than it has tries.
     pub fn fault(&mut self, badge: u64, fault: Fault) -> Outcome<'static> {
         let badge = Badge::unpack(badge);
-        match self.clients.get(badge.client.index()) {
+        match self.clients.get_mut(badge.client.index()) {
             Some(account)
                 if account.life == Life::Alive && account.generation == badge.generation =>
             {
+                if fault.kind == FaultKind::Vm && account.retries > 0 {
+                    account.retries -= 1;
+                    return Outcome::Retry;
+                }
                 self.end(badge.client, End::Fault(fault))
             }
             _ => Outcome::Ignore,

@@ -65,15 +65,7 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn kmalloc_dma(&mut self, client: ClientIndex, request: &DmaRequest) -> Response {
         let (run, cache) = request.check()?;
         self.check_quota(client, run.pages)?;
-        let frames = self
-            .physical
-            .find_run(&run)
-            .ok_or_else(|| self.why_no_run(&run))?;
-        while let Some(step) = self.physical.next_step_for_run(frames.clone()) {
-            self.carry_out(step)?;
-        }
-        self.charge(client, run.pages)?;
-        self.physical.take_run(frames.clone());
+        let frames = self.take_dma_run(client, &run)?;
         let plan = RunPlan {
             // A page before and a page behind: what a driver or device writes past the end hits nobody.
             reserve: run.pages + 1,
@@ -103,6 +95,25 @@ impl<K: Kernel> Server<K> {
         }
     }
 
+    /// Takes a run, zeroed and charged to the client; pages of others are moved where that helps and is allowed.
+    fn take_dma_run(
+        &mut self,
+        client: ClientIndex,
+        run: &RunRequest,
+    ) -> Result<Range<usize>, Error> {
+        let Some(frames) = self.physical.find_run(run) else {
+            let frames = self.make_room(run)?.ok_or_else(|| self.why_no_run(run))?;
+            self.charge(client, run.pages)?;
+            return Ok(frames);
+        };
+        while let Some(step) = self.physical.next_step_for_run(frames.clone()) {
+            self.carry_out(step)?;
+        }
+        self.charge(client, run.pages)?;
+        self.physical.take_run(frames.clone());
+        Ok(frames)
+    }
+
     /// Frees those frames of a run that had not been mapped when it failed.
     fn give_unmapped(&mut self, client: ClientIndex, frames: Range<usize>) {
         for index in frames {
@@ -111,25 +122,6 @@ impl<K: Kernel> Server<K> {
                 self.refund(client, 1);
                 self.physical.give_clean_page(page);
             }
-        }
-    }
-
-    fn why_no_run(&mut self, run: &RunRequest) -> Error {
-        let requested = bytes(run.pages);
-        let below = bytes(self.physical.largest_run(run.max_addr));
-        let largest = bytes(self.physical.largest_run(u64::MAX));
-        if below < requested && largest >= requested {
-            return Error::AddressLimit {
-                max_addr: run.max_addr,
-                largest: below,
-            };
-        }
-        if self.physical.usable_pages() < run.pages {
-            return self.out_of_memory(run.pages);
-        }
-        Error::NoContiguousRun {
-            largest: below,
-            requested,
         }
     }
 

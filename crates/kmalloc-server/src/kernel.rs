@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The kernel as the server sees it. The root task implements this on seL4; `fake-kernel` models it for host tests.
 
+use crate::machine::Machine;
+pub use crate::machine::{InterruptSource, MessageInterrupt};
 use crate::physical::{Chunk, Large, Page};
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_events::Event;
@@ -24,6 +26,8 @@ pub enum Slot {
     Scratch,
     /// A copy of a frame's capability, by which one of several clients has the frame mapped; from a pool.
     Copy(u32),
+    /// A frame of device memory, in the order in which they were made.
+    Device(u32),
 }
 
 /// The place of a client in the server's registry.
@@ -202,7 +206,7 @@ pub struct ThreadStart {
 }
 
 /// What the server asks of seL4. Each call is one step; a refused one has changed nothing.
-pub trait Kernel {
+pub trait Kernel: Machine {
     /// Makes `count` objects in consecutive slots from `first` on.
     fn retype(
         &mut self,
@@ -244,6 +248,8 @@ pub trait Kernel {
     /// Makes an object an address space.
     fn assign_asid(&mut self, vspace: Page) -> Result<(), Refused>;
 
+    /// Copies a frame to another; both are mapped nowhere.
+    fn copy_page(&mut self, from: Page, to: Page) -> Result<(), Refused>;
     /// Zeroes a frame that is mapped nowhere.
     fn scrub(&mut self, frame: Page) -> Result<(), Refused>;
     /// Writes into a frame that is mapped nowhere; `offset + data.len()` is at most a page.

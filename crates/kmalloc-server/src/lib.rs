@@ -20,12 +20,16 @@ mod cleaning;
 pub mod client;
 mod copies;
 pub mod dataspace;
+mod device;
 mod dispatch;
 mod dma;
 pub mod kernel;
 mod lives;
+pub mod machine;
 mod memory;
+mod moving;
 mod notices;
+pub mod pci;
 pub mod physical;
 mod reclaim;
 mod region;
@@ -54,6 +58,7 @@ use kmalloc_protocol::message::REQUEST_COUNT;
 use kmalloc_protocol::statistics::CallFigures;
 pub use lives::Work;
 use memory::PageInfo;
+use pci::{FUNCTIONS_MAX, Function};
 use segments::Segments;
 pub use spawn::Built;
 
@@ -77,6 +82,8 @@ pub struct Server<K> {
     queue: lives::Queue,
     /// What clients are to be told.
     board: notices::Board,
+    /// PCI functions, if they were looked for.
+    functions: Vec<Function>,
     /// Why the last quick request was refused: out of the way of those that are not.
     refusal: Error,
     /// How long requests took, by their number.
@@ -160,6 +167,7 @@ impl<K: Kernel> Server<K> {
             births: 0,
             queue: lives::Queue::default(),
             board: notices::Board::new(total_pages / PRESSURE_SHARE),
+            functions: Vec::with_capacity(FUNCTIONS_MAX),
             refusal: Error::NotPermitted,
             latencies: vec![CallFigures::default(); usize::from(REQUEST_COUNT)],
             measures: false,

@@ -78,7 +78,10 @@ impl<K: Kernel> Server<K> {
         account.life = Life::Ending;
         account.badge = NO_BADGE;
         account.obituary = Some(obituary);
-        if self.kernel.stop_threads(client, threads).is_err() {
+        let stopped = self.kernel.stop_threads(client, threads).is_ok();
+        // What a device may still write to is not taken back before the device is known to be silent.
+        let silent = self.stop_devices(client);
+        if !stopped || !silent {
             self.give_up(client);
         } else if !waits_in_queue {
             self.enqueue(client);
@@ -154,8 +157,8 @@ impl<K: Kernel> Server<K> {
         account.dataspace_count > 0
     }
 
-    /// The kernel refused to take something back. It stays charged to the dead client for good, and the books say so;
-    /// its family goes on without it.
+    /// The kernel refused to take something back, or a device may still write to it. It stays charged to the dead client, for
+    /// good or until the device's next driver says so, and the books say it; its family goes on without it.
     fn give_up(&mut self, client: ClientIndex) {
         self.disown(client);
         if let Some(account) = self.clients.get_mut(client.index()) {

@@ -23,7 +23,7 @@ use crate::bits::BitSet;
 use alloc::vec;
 use alloc::vec::Vec;
 pub use cleaning::{Cleaning, GRAIN_BITS};
-pub use runs::RunRequest;
+pub use runs::{ORDERS, RunRequest};
 pub use units::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, LARGE_PAGES, Large, PAGE_BITS, Page};
 
 /// In which form the kernel holds a chunk.
@@ -185,6 +185,11 @@ impl Physical {
             .get(large.index())
             .copied()
             .unwrap_or(LargeForm::Absent)
+    }
+
+    /// Whether a page can be taken now.
+    pub fn is_available(&self, page: Page) -> bool {
+        self.available.contains(page.index())
     }
 
     /// Whether nobody has a page.

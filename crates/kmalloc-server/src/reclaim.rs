@@ -26,6 +26,9 @@ impl<K: Kernel> Server<K> {
         budget: usize,
     ) -> Result<bool, Error> {
         for _ in 0..budget {
+            if self.take_back_device_page(client)? {
+                continue;
+            }
             let account = self.client_mut(client)?;
             if account.copies != NONE {
                 let copy = account.copies;

@@ -73,7 +73,10 @@ impl<K: Kernel> Server<K> {
             Subject::Memory => Ok(Reply::Memory(self.memory_figures())),
             Subject::Client => Ok(page(self.client_figures(position), Reply::Account)),
             Subject::Use => Ok(Reply::Use(self.use_figures(self.client_of(of)?))),
-            Subject::Failures => Ok(Reply::Failures(self.failure_figures(self.client_of(of)?))),
+            Subject::Failures => {
+                let figures = self.failure_figures(self.client_of(of)?, position);
+                Ok(page(figures, Reply::Failures))
+            }
             Subject::Name => Err(unknown),
             Subject::Blocks => {
                 let client = self.client_of(of)?;
@@ -142,12 +145,18 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// Why a client's requests were refused.
-    pub fn failure_figures(&self, client: ClientIndex) -> FailureFigures {
-        let account = self.clients.get(client.index());
-        FailureFigures {
-            counts: account.map_or_else(Default::default, |it| it.counters.reasons),
+    /// Why a client's requests were refused: a page of counters, from number `first` on.
+    pub fn failure_figures(&self, client: ClientIndex, first: usize) -> Option<FailureFigures> {
+        let account = self.clients.get(client.index())?;
+        let rest = account.counters.reasons.get(first..)?;
+        let mut figures = FailureFigures {
+            first: first as u32,
+            ..FailureFigures::default()
+        };
+        for (count, reason) in figures.counts.iter_mut().zip(rest) {
+            *count = *reason;
         }
+        (!rest.is_empty()).then_some(figures)
     }
 
     /// Served blocks in one of the client's segments: in its first with cursor 0, else in the one that the page before

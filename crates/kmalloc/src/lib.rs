@@ -49,6 +49,8 @@ pub mod child;
 #[cfg(feature = "server")]
 pub mod dataspace;
 #[cfg(feature = "server")]
+pub mod device;
+#[cfg(feature = "server")]
 pub mod event;
 mod heap;
 mod large;
@@ -64,6 +66,8 @@ mod server_source;
 mod shared;
 mod source;
 #[cfg(feature = "server")]
+pub mod statistics;
+#[cfg(feature = "server")]
 pub mod thread;
 mod thread_heap;
 mod threading;
@@ -77,14 +81,16 @@ pub use dataspace::{Attached, Dataspace, Offset};
 pub use heap::{Audit, Heap};
 pub use kmalloc_bucket::resident::slots::{PowersOfTwo, QuarterOctaves, SizeClasses};
 pub use kmalloc_protocol::window::Window;
-pub use kmalloc_protocol::{BadMessage, Cache, Cause, Ended, Error, Events, Flags, Stats};
+pub use kmalloc_protocol::{BadMessage, Cache, Cause, Ended, Error, Events, Flags, Request, Stats};
 #[cfg(feature = "server")]
 pub use process::{find, wait};
 #[cfg(feature = "server")]
 pub use sel4_task::{arguments, data};
 #[cfg(feature = "server")]
 pub use server_source::{IpcBufferWord, ServerSource};
-pub use source::{Access, DmaBlock, DmaSource, Region, SEGMENT_SIZE, ShareSource, Source};
+pub use source::{
+    Access, DmaBlock, DmaOptions, DmaSource, Region, SEGMENT_SIZE, ShareSource, Source,
+};
 pub use threading::{SingleThread, ThreadWord, Threading, Threads};
 
 /// A part of the heap has no room; the caller goes on elsewhere or asks the source.

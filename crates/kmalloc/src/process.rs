@@ -94,6 +94,13 @@ pub fn wait() {
     sel4::cap::Notification::from_bits(sel4_task::slot::NOTIFICATION).wait();
 }
 
+/// Waits as [`wait`] does; what the signals were: [`INTERRUPT`](crate::device::INTERRUPT) where a device was among them.
+pub fn wait_for_signals() -> u64 {
+    sel4::cap::Notification::from_bits(sel4_task::slot::NOTIFICATION)
+        .wait()
+        .1
+}
+
 /// Has the program signalled once, when `delay_us` microseconds have passed; [`wait`] returns then. An alarm set before is
 /// forgotten. With 0 none is set. Gives the time, in microseconds since the server was booted.
 ///

@@ -109,8 +109,8 @@ unsafe impl Source for ServerSource {
 }
 
 impl DmaSource for ServerSource {
-    fn dma_alloc(&self, bytes: usize) -> Result<DmaBlock, Error> {
-        let memory = served::kmalloc_dma(bytes, &DmaOptions::default())?;
+    fn dma_alloc(&self, bytes: usize, options: &DmaOptions) -> Result<DmaBlock, Error> {
+        let memory = served::kmalloc_dma(bytes, options)?;
         Ok(DmaBlock {
             address: memory.address,
             dma_addr: memory.dma_addr,

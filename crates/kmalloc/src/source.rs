@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Where a heap's memory comes from: the memory server over IPC on seL4, the host's memory in tests and benches.
 
-use crate::Error;
+use crate::{Cache, Error};
 use core::ptr::NonNull;
 
 /// Bytes in a segment: what one page table maps, what one large frame holds, and the alignment of its address.
@@ -106,10 +106,35 @@ pub enum Region {
     Large,
 }
 
+/// How DMA memory is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DmaOptions {
+    /// Alignment of the first byte's `dma_addr`, a power of two of bytes. A page costs nothing.
+    pub align: usize,
+    /// The last byte's `dma_addr` is at or below this.
+    pub max_addr: u64,
+    /// A power of two of bytes, of which the memory crosses no multiple; 0 for none.
+    pub boundary: u64,
+    /// How it is cached.
+    pub cache: Cache,
+}
+
+impl Default for DmaOptions {
+    fn default() -> DmaOptions {
+        DmaOptions {
+            align: 1,
+            max_addr: u64::MAX,
+            boundary: 0,
+            cache: Cache::Coherent,
+        }
+    }
+}
+
 /// A source that can also supply memory for devices.
 pub trait DmaSource: Source {
-    /// Maps `bytes` of physically contiguous memory, zero, and returns where the client and where a device sees it.
-    fn dma_alloc(&self, bytes: usize) -> Result<DmaBlock, Error>;
+    /// Maps `bytes` of physically contiguous memory as it is wanted, zero, and returns where the client and where a device
+    /// sees it.
+    fn dma_alloc(&self, bytes: usize, options: &DmaOptions) -> Result<DmaBlock, Error>;
 
     /// Gives back the block that [`DmaSource::dma_alloc`] returned at `address`. Any other address is refused.
     fn dma_free(&self, address: NonNull<u8>) -> Result<(), Error>;

@@ -76,8 +76,8 @@ pub struct Client {
     pub calls: u64,
     /// Requests refused.
     pub failures: u64,
-    /// Why.
-    pub reasons: FailureFigures,
+    /// Why, by the number of the error.
+    pub reasons: BTreeMap<u32, u32>,
     /// A fault: how, where, by which instruction.
     pub fault: Option<(Cause, u64, u64)>,
     /// Its end: when, how, with what value, and what it still held.
@@ -207,7 +207,9 @@ impl Trace {
                 client.committed.push((time, figures.committed));
             }
             Event::Use(_, figures) if client.death.is_none() => client.uses = figures,
-            Event::Failures(_, figures) => client.reasons = figures,
+            Event::Failures(_, FailureFigures { first, counts }) => {
+                client.reasons.extend((first..).zip(counts));
+            }
             Event::Fault {
                 cause,
                 address,

@@ -71,7 +71,7 @@ fn trace() -> Vec<u8> {
         name,
         program: "program",
     };
-    let mut counts = [0; 20];
+    let mut counts = [0; 16];
     counts[13] = 4;
     let events = [
         Event::Begin {
@@ -85,7 +85,7 @@ fn trace() -> Vec<u8> {
         Event::Memory(memory),
         account(513, 40_960),
         account(514, 8_192),
-        Event::Failures(513, FailureFigures { counts }),
+        Event::Failures(513, FailureFigures { first: 0, counts }),
         Event::Blocks(513, blocks),
         Event::Large(large),
         Event::Calls(0, calls),

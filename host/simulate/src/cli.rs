@@ -62,6 +62,9 @@ pub struct MachineArguments {
     /// Seconds until a run is given up [default: what the manifest says, or 120].
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub timeout: Option<Duration>,
+    /// Attach this file as a disk instead of what the manifest says; it stays as it is.
+    #[arg(long, value_name = "FILE")]
+    pub disk: Option<PathBuf>,
     /// Use this ELF file as root task instead of building the package root-task.
     #[arg(long, value_name = "FILE")]
     pub root_task: Option<PathBuf>,
@@ -118,6 +121,9 @@ pub struct TestArguments {
     /// Only the tests in QEMU.
     #[arg(long)]
     pub target: bool,
+    /// Also the systems in clients/systems/long, which take an hour or so.
+    #[arg(long, conflicts_with = "host")]
+    pub long: bool,
     /// Write each test and its result to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The root task's image: its ELF file with the system's archive in one more segment.
 use anyhow::{Context, Result, ensure};
-use kmalloc_manifest::{Client, Program, Settings, Texts, encode};
+use kmalloc_manifest::{Client, Devices, Program, Settings, Texts, encode};
 use object::elf::{PF_R, PT_LOAD};
 
 use crate::elf::Elf;
@@ -44,11 +44,21 @@ pub fn archive(manifest: &Manifest, elfs: &[Vec<u8>]) -> Result<Vec<u8>> {
         .iter()
         .map(|client| [&client.arguments, &client.starts, &client.kills].map(|it| terminate(it)))
         .collect();
+    let devices: Vec<Vec<u8>> = manifest
+        .clients
+        .iter()
+        .map(|client| {
+            let packed =
+                |(vendor, device): &(u16, u16)| [vendor.to_le_bytes(), device.to_le_bytes()];
+            client.devices.iter().flat_map(packed).flatten().collect()
+        })
+        .collect();
     let clients: Result<Vec<_>> = manifest
         .clients
         .iter()
         .zip(&terminated)
-        .map(|(client, [arguments, starts, kills])| {
+        .zip(&devices)
+        .map(|((client, [arguments, starts, kills]), devices)| {
             Ok(Client {
                 name: &client.name,
                 program: u32::try_from(client.program)?,
@@ -60,6 +70,8 @@ pub fn archive(manifest: &Manifest, elfs: &[Vec<u8>]) -> Result<Vec<u8>> {
                 service: client.service,
                 serves: manifest.endpoint(&client.serves),
                 calls: manifest.endpoint(&client.calls),
+                movable: client.movable,
+                devices: Devices::new(devices).context("devices")?,
                 expect: client.expect,
                 on_failure: client.on_failure,
                 restarts_max: client.restarts_max,

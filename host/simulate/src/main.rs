@@ -3,6 +3,7 @@
 mod c_program;
 mod cli;
 mod console;
+mod disk;
 mod elf;
 mod image;
 mod kernel;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::kernel::config::Config;
 use crate::size::Size;
 
+pub mod device;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,19 @@ pub struct RunSettings {
     pub timer: bool,
     /// The server has to refuse the system at boot, with a log line that contains this.
     pub refused: Option<String>,
+    /// QEMU's options for devices of the machine.
+    pub devices: Vec<&'static str>,
+    /// The disk that the machine has.
+    pub disk: Option<Disk>,
+}
+
+/// What is on the machine's disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// A file, of which QEMU keeps what is written to itself.
+    File(PathBuf),
+    /// So many bytes, the same in each run.
+    Made(Size),
 }
 
 impl Manifest {
@@ -140,6 +154,10 @@ pub struct Client {
     pub serves: Option<String>,
     /// The endpoint between clients that it calls, by name.
     pub calls: Option<String>,
+    /// Vendors and devices of the PCI functions that it may have.
+    pub devices: Vec<(u16, u16)>,
+    /// Whether the server may move its pages.
+    pub movable: bool,
     /// How it should end.
     pub expect: Expectation,
     /// What happens when it fails.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -23,6 +23,8 @@ const FIXED: &str = "-machine pc -accel tcg -nodefaults -no-user-config -display
                      -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=0x04";
 /// The kernel as an ELF32 file. A debug kernel prints the names of the files, so they are always the same.
 pub const KERNEL_FILE: &str = "kernel.elf";
+/// The disk, without the registers of before virtio 1.0.
+const DISK_DEVICE: &str = "virtio-blk-pci,drive=disk,disable-legacy=on";
 /// The root task with its archive.
 pub const IMAGE_FILE: &str = "image.elf";
 /// How long QEMU may take to leave after the end sentinel.
@@ -33,7 +35,7 @@ const POLL_TIME: Duration = Duration::from_millis(50);
 const LINE_BYTES_MAX: u64 = 1 << 16;
 
 /// A machine to run a system in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     /// Its memory.
     pub memory: Size,
@@ -43,6 +45,10 @@ pub struct Machine {
     pub gdb: bool,
     /// When it is given up.
     pub timeout: Duration,
+    /// Options for its devices.
+    pub devices: Vec<&'static str>,
+    /// The file behind its disk, if it has one. What is written goes to a file that is gone when QEMU is.
+    pub disk: Option<PathBuf>,
 }
 
 /// What a running machine says.
@@ -68,6 +74,16 @@ impl Machine {
             add("-icount", "shift=0,sleep=off".into());
             // The clock starts where it did the last time, and goes with the instructions.
             add("-rtc", "base=2000-01-01,clock=vm".into());
+        }
+        for device in &self.devices {
+            add("-device", device.into());
+        }
+        if let Some(disk) = &self.disk {
+            let mut drive = OsString::from("if=none,id=disk,format=raw,snapshot=on,file=");
+            // A comma in a name is written twice.
+            drive.push(disk.to_string_lossy().replace(',', ",,"));
+            add("-drive", drive);
+            add("-device", DISK_DEVICE.into());
         }
         add("-kernel", KERNEL_FILE.into());
         add("-initrd", IMAGE_FILE.into());

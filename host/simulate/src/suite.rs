@@ -103,7 +103,7 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
         host::run(&bench, &mut results)?;
     }
     if !arguments.host && !is_interrupted() {
-        run_systems(&mut bench, &mut results)?;
+        run_systems(&mut bench, &mut results, arguments.long)?;
     }
     if is_interrupted() {
         return Ok(Status::Interrupted);
@@ -130,8 +130,8 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
 /// A system to run, or why there is none; under the name of its tests.
 type Candidate = (String, Result<Manifest, String>);
 
-fn run_systems(bench: &mut Bench, results: &mut Results) -> Result<()> {
-    let mut candidates = candidates(bench.project)?;
+fn run_systems(bench: &mut Bench, results: &mut Results, long: bool) -> Result<()> {
+    let mut candidates = candidates(bench.project, long)?;
     // Which tests a system holds is only known once it has run. If its own name or a client's is meant, the others
     // need not run; if neither is, all of them are tried.
     let is_meant = |(name, manifest): &Candidate| {
@@ -174,11 +174,14 @@ fn run_systems(bench: &mut Bench, results: &mut Results) -> Result<()> {
     Ok(())
 }
 
-/// The systems in clients/, and one for each trace.
-fn candidates(project: &Project) -> Result<Vec<Candidate>> {
+/// The systems in clients/, those that take long only if they are wanted, and one for each trace.
+fn candidates(project: &Project, long: bool) -> Result<Vec<Candidate>> {
     let clients = project.shown(&project.root().join("clients"));
     let mut systems = vec![clients.join("system.toml")];
     systems.extend(files(&clients.join("systems"), "toml")?);
+    if long {
+        systems.extend(files(&clients.join("systems/long"), "toml")?);
+    }
     let load = |file: PathBuf| {
         (
             stem(&file),

@@ -9,9 +9,10 @@ use tempfile::TempDir;
 
 use crate::cli::MachineArguments;
 use crate::console::Console;
+use crate::disk;
 use crate::image;
 use crate::kernel::{self, Kernel};
-use crate::manifest::Manifest;
+use crate::manifest::{Disk, Manifest};
 use crate::multiboot;
 use crate::programs::{self, Executables};
 use crate::project::Project;
@@ -132,12 +133,19 @@ impl<'a> Bench<'a> {
     pub fn prepare(&self, manifest: &Manifest, gdb: bool) -> Result<Prepared> {
         let root_task = self.arguments.root_task.as_deref();
         let programs = programs::load(manifest, &self.executables, root_task)?;
-        let archive = image::archive(manifest, &programs.clients)?;
-        let image = image::attach(&programs.root_task, &archive)
-            .with_context(|| programs.root_task_file.display().to_string())?;
         let images = self.project.build().join("image");
         fs::create_dir_all(&images).with_context(|| images.display().to_string())?;
         let folder = tempfile::tempdir_in(&images)?;
+        let disk = self.disk(manifest, folder.path())?;
+        let mut manifest = manifest.clone();
+        if let Some(disk) = &disk {
+            for client in &mut manifest.clients {
+                disk::fill_in(&mut client.arguments, disk)?;
+            }
+        }
+        let archive = image::archive(&manifest, &programs.clients)?;
+        let image = image::attach(&programs.root_task, &archive)
+            .with_context(|| programs.root_task_file.display().to_string())?;
         fs::write(folder.path().join(KERNEL_FILE), &self.kernel_elf32)?;
         fs::write(folder.path().join(IMAGE_FILE), &image)?;
         let machine = Machine {
@@ -153,6 +161,8 @@ impl<'a> Bench<'a> {
                 .timeout
                 .or(manifest.run.timeout)
                 .unwrap_or(TIMEOUT_DEFAULT),
+            devices: manifest.run.devices.clone(),
+            disk,
         };
         let mut arguments = machine.arguments(&self.kernel)?;
         if manifest.run.trace {
@@ -166,6 +176,15 @@ impl<'a> Bench<'a> {
             root_task_file,
             folder,
         })
+    }
+}
+
+impl Bench<'_> {
+    /// The file behind the machine's disk: the one that was named, or what the manifest says.
+    fn disk(&self, manifest: &Manifest, folder: &Path) -> Result<Option<PathBuf>> {
+        let named = self.arguments.disk.clone().map(Disk::File);
+        let disk = named.or_else(|| manifest.run.disk.clone());
+        disk.map(|disk| disk::file(&disk, folder)).transpose()
     }
 }
 

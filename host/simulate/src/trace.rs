@@ -84,6 +84,8 @@ pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
         children_max: 0,
         statistics: false,
         report: Report::Each,
+        devices: Vec::new(),
+        movable: false,
         expect: Expectation::Exit(0),
         tap: false,
         expect_held: Some(0),

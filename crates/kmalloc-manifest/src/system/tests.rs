@@ -4,7 +4,7 @@ extern crate std;
 use std::vec::Vec;
 
 use super::*;
-use crate::{Budget, Expectation, FaultKind, OnFailure, Report, Settings, Texts, encode};
+use crate::{Budget, Devices, Expectation, FaultKind, OnFailure, Report, Settings, Texts, encode};
 
 fn programs() -> [Program<'static>; 2] {
     [
@@ -43,6 +43,8 @@ fn clients() -> [Client<'static>; 2] {
             service: false,
             serves: None,
             calls: None,
+            devices: Devices::new(&[0x34, 0x12, 0xe8, 0x11]).unwrap(),
+            movable: true,
             expect: Expectation::Exit(0),
             on_failure: OnFailure::Leave,
             restarts_max: 0,
@@ -64,6 +66,8 @@ fn clients() -> [Client<'static>; 2] {
             service: true,
             serves: None,
             calls: None,
+            devices: Devices::default(),
+            movable: false,
             expect: fault,
             on_failure: OnFailure::Leave,
             restarts_max: 0,
@@ -251,4 +255,16 @@ fn an_unterminated_argument_in_an_archive_is_refused() {
     assert_eq!(archive[end], 0);
     archive[end] = b'x';
     assert_eq!(System::decode(&archive).unwrap_err(), Error::Client(0));
+}
+
+#[test]
+fn devices_are_pairs_of_numbers() {
+    let archive = archive();
+    let system = System::decode(&archive).unwrap();
+    let devices: Vec<Vec<_>> = system
+        .clients()
+        .map(|client| client.devices.iter().collect())
+        .collect();
+    assert_eq!(devices, [std::vec![(0x1234, 0x11e8)], Vec::new()]);
+    assert_eq!(Devices::new(&[1, 2, 3]), None);
 }

@@ -90,6 +90,23 @@ fn requests() -> Vec<Request<'static>> {
         },
         Request::Detach { address: u64::MAX },
         Request::CloseDataspace { token: u64::MAX },
+        Request::OpenDevice { index: 255 },
+        Request::PciConfigRead {
+            function: 255,
+            offset: u32::MAX
+        },
+        Request::PciConfigWrite {
+            function: 255,
+            offset: u32::MAX,
+            value: u32::MAX
+        },
+        Request::MapBar {
+            function: 255,
+            bar: 255
+        },
+        Request::EnableInterrupt { function: 255 },
+        Request::AckInterrupt { function: 255 },
+        Request::ReleaseQuarantine { function: 255 },
         Request::Observe {
             subject: 255,
             of: u64::MAX,
@@ -143,6 +160,10 @@ fn errors() -> Vec<Error> {
             free: most,
             requested: most,
         },
+        Error::NoDevice { device: most },
+        Error::DeviceBusy { device: most },
+        Error::BadRegister { offset: most },
+        Error::SharedInterrupt { line: most },
     ]
 }
 

@@ -4,6 +4,9 @@
 use super::{ChunkForm, PAGE_BITS, Page, Physical, Step};
 use core::ops::Range;
 
+/// Orders of free runs that are told apart: from a page to 4 GiB and more.
+pub const ORDERS: usize = 21;
+
 /// What a physically contiguous run has to satisfy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunRequest {
@@ -23,14 +26,7 @@ impl Physical {
         if request.pages == 0 {
             return None;
         }
-        let limit = (request
-            .max_addr
-            .saturating_add(1)
-            .saturating_sub(self.base_addr))
-            >> PAGE_BITS;
-        let mut end = usize::try_from(limit)
-            .unwrap_or(usize::MAX)
-            .min(self.page_capacity());
+        let mut end = self.limit_of(request.max_addr);
         while let Some(last) = self.available.last_below(end) {
             let run_start = self.available.run_start(last + 1);
             if let Some(start) = self.fit_in_run(run_start, last + 1, request) {
@@ -61,12 +57,70 @@ impl Physical {
         (start >= run_start).then_some(start)
     }
 
+    /// The run that satisfies `request` after the fewest moves, at most `moves_max`, if `is_movable` pages are moved out of it;
+    /// the highest of several. One pass over all pages.
+    pub fn find_run_to_clear(
+        &self,
+        request: &RunRequest,
+        moves_max: usize,
+        is_movable: impl Fn(Page) -> bool,
+    ) -> Option<Range<usize>> {
+        let base = (self.base_addr >> PAGE_BITS) as usize;
+        let limit = self.limit_of(request.max_addr);
+        // Of the pages just looked at: how many are to be moved, and where the last one is that can't be.
+        let (mut moves, mut start_min) = (0, 0);
+        let mut best = None;
+        for index in 0..limit {
+            let is_taken = |index: usize| !self.available.contains(index);
+            if is_taken(index) {
+                moves += 1;
+                if !is_movable(Page(index as u32)) {
+                    start_min = index + 1;
+                }
+            }
+            let Some(start) = (index + 1).checked_sub(request.pages) else {
+                continue;
+            };
+            let is_aligned = (start + base).is_multiple_of(request.align_pages.max(1));
+            let crosses = request.boundary_pages != 0
+                && (start + base) / request.boundary_pages
+                    != (index + base) / request.boundary_pages;
+            let fewest = best.as_ref().map_or(moves_max, |(fewest, _)| *fewest);
+            if start >= start_min && is_aligned && !crosses && moves <= fewest {
+                best = Some((moves, start..index + 1));
+            }
+            moves -= usize::from(is_taken(start));
+        }
+        best.map(|(_, run)| run)
+    }
+
+    /// Pages from the first one on that lie at or below an address.
+    fn limit_of(&self, max_addr: u64) -> usize {
+        let limit = (max_addr.saturating_add(1).saturating_sub(self.base_addr)) >> PAGE_BITS;
+        usize::try_from(limit)
+            .unwrap_or(usize::MAX)
+            .min(self.page_capacity())
+    }
+
+    /// For each power of two of pages, from one page on: how many free runs there are that begin and end with it, and are less
+    /// than twice as long. It tells how far free memory is scattered.
+    pub fn runs_by_order(&self) -> [usize; ORDERS] {
+        let mut counts = [0; ORDERS];
+        let mut position = 0;
+        while let Some(start) = self.available.first_from(position) {
+            let end = self.available.first_absent_from(start);
+            let order = (end - start).ilog2() as usize;
+            if let Some(count) = counts.get_mut(order.min(ORDERS - 1)) {
+                *count += 1;
+            }
+            position = end;
+        }
+        counts
+    }
+
     /// Pages of the longest free run whose bytes all lie at or below `max_addr`.
     pub fn largest_run(&self, max_addr: u64) -> usize {
-        let limit = (max_addr.saturating_add(1).saturating_sub(self.base_addr)) >> PAGE_BITS;
-        let limit = usize::try_from(limit)
-            .unwrap_or(usize::MAX)
-            .min(self.page_capacity());
+        let limit = self.limit_of(max_addr);
         let mut largest = 0;
         let mut position = 0;
         while let Some(start) = self.available.first_from(position) {

@@ -7,6 +7,7 @@
 mod alarms;
 mod cleaning;
 mod death;
+mod devices;
 mod dma;
 mod exhaustion;
 mod failures;
@@ -15,6 +16,7 @@ mod hostile;
 mod lives;
 mod messages;
 mod model;
+mod moving;
 mod notices;
 mod pointers;
 mod random;

@@ -247,6 +247,9 @@ fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>, mut held: usiz
             claim_segment(&mut segments, address, client, is_alive);
             *charge += LARGE_PAGES;
         }
+        for (address, frame) in space.devices() {
+            check_frame(kernel, Slot::Device(frame), root, address);
+        }
         for (level, address, table) in space.tables() {
             assert_eq!(physical.chunk_form(table.chunk()), ChunkForm::Objects);
             if level == Table::PageTable {

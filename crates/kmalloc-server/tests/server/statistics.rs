@@ -182,7 +182,7 @@ fn refusals_are_counted_by_their_reason() {
     let error = Error::DoubleFree { address: block };
     assert_eq!(system.kfree(client, block), Err(error));
     let handle = system.handle(client);
-    let mut counts = [0; 20];
+    let mut counts = [0; 16];
     let over_quota = Error::OverQuota {
         limit: 0,
         committed: 0,
@@ -191,7 +191,15 @@ fn refusals_are_counted_by_their_reason() {
     counts[over_quota.number() as usize] = 3;
     counts[error.number() as usize] = 1;
     let failures = observe(&mut system, other, Subject::Failures, handle, 0);
-    assert_eq!(failures, Ok(Reply::Failures(FailureFigures { counts })));
+    let first = 0;
+    assert_eq!(
+        failures,
+        Ok(Reply::Failures(FailureFigures { first, counts }))
+    );
+    let second = observe(&mut system, other, Subject::Failures, handle, 16);
+    assert!(matches!(second, Ok(Reply::Failures(it)) if it.first == 16 && it.counts == [0; 16]));
+    let behind = observe(&mut system, other, Subject::Failures, handle, 32);
+    assert_eq!(behind, Ok(Reply::Done));
     let stale = Error::Stale { handle: 77 };
     for subject in [Subject::Use, Subject::Failures, Subject::Blocks] {
         assert_eq!(observe(&mut system, other, subject, 77, 0), Err(stale));

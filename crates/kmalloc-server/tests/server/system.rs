@@ -63,6 +63,7 @@ pub enum Answer {
     Response(Response),
     Printed(String),
     Ended(Obituary),
+    Retried,
     Ignored,
 }
 
@@ -190,6 +191,7 @@ impl System {
                 target,
                 own,
             } => self.kill_for(client, target, own),
+            Outcome::Retry => Answer::Retried,
             Outcome::Ignore => Answer::Ignored,
         }
     }

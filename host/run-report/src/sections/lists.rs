@@ -74,10 +74,9 @@ fn end(client: &Client) -> String {
 }
 
 fn reasons(client: &Client) -> String {
-    let counts = client.reasons.counts.iter().enumerate();
-    let reasons = counts
-        .filter(|(_, count)| **count > 0)
-        .map(|(number, count)| format!("{} {}", grouped((*count).into()), error(number as u32)));
+    let counts = client.reasons.iter().filter(|(_, count)| **count > 0);
+    let reasons =
+        counts.map(|(number, count)| format!("{} {}", grouped((*count).into()), error(*number)));
     reasons.collect::<Vec<_>>().join(", ")
 }
 

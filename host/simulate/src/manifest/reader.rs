@@ -11,7 +11,10 @@ use kmalloc_manifest::{
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
-use super::{Client, KernelKind, Manifest, ManifestError, Package, Program, RunSettings, Source};
+use super::device;
+use super::{
+    Client, Disk, KernelKind, Manifest, ManifestError, Package, Program, RunSettings, Source,
+};
 use crate::size::{NotASize, Size};
 use crate::trace;
 
@@ -37,6 +40,9 @@ struct RunTable {
     refused: Option<String>,
     stopped_by: Option<String>,
     pressure_mark: Option<Spanned<Value>>,
+    #[serde(default)]
+    devices: Vec<Spanned<String>>,
+    disk: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +73,10 @@ struct ClientTable {
     service: bool,
     serves: Option<String>,
     calls: Option<String>,
+    #[serde(default)]
+    devices: Vec<Spanned<String>>,
+    #[serde(default)]
+    movable: bool,
     #[serde(default)]
     tap: bool,
     on_failure: Option<Spanned<String>>,
@@ -152,6 +162,11 @@ impl Reader<'_> {
                 Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
                 _ => Err(self.error_at(&value, "run.timeout", "at least 1 second")),
             });
+        let devices = table.devices.iter().map(|name| {
+            device::qemu_device(name.get_ref())
+                .ok_or_else(|| self.error_at(name, "run.devices", "QEMU gets no such device here"))
+        });
+        let disk = table.disk.as_ref().map(|text| self.disk(text));
         Ok(RunSettings {
             memory,
             timeout: timeout.transpose()?,
@@ -162,8 +177,31 @@ impl Reader<'_> {
                 .pressure_mark
                 .map(|value| self.size(&value, "run.pressure_mark"))
                 .transpose()?,
+            devices: devices.collect::<Result<_, _>>()?,
+            disk: disk.transpose()?,
             trace: false,
         })
+    }
+
+    /// A size, or a file (with a `/` in its name, so that neither is taken for the other).
+    fn disk(&self, text: &Spanned<String>) -> Result<Disk, ManifestError> {
+        if !text.get_ref().contains('/') {
+            let size = text.get_ref().parse();
+            return size.map(Disk::Made).map_err(|error: NotASize| {
+                self.error_at(
+                    text,
+                    "run.disk",
+                    &format!("neither a path nor a size: {error}"),
+                )
+            });
+        }
+        let file = self.folder.join(text.get_ref());
+        if file.is_file() {
+            Ok(Disk::File(file))
+        } else {
+            let reason = format!("there is no file {}", file.display());
+            Err(self.error_at(text, "run.disk", &reason))
+        }
     }
 
     fn program(&self, table: ProgramTable, before: &[Program]) -> Result<Program, ManifestError> {
@@ -270,6 +308,7 @@ impl Reader<'_> {
             let parsed = text.get_ref().parse::<Expectation>();
             parsed.map_err(|error| self.error_at(&text, "client.expect", &error.to_string()))
         });
+        let devices = self.devices(&table.devices)?;
         let held = table
             .held
             .map(|value| self.size(&value, "client.held"))
@@ -305,6 +344,8 @@ impl Reader<'_> {
             service: table.service,
             serves: table.serves,
             calls: table.calls,
+            devices,
+            movable: table.movable,
             expect: expect.transpose()?.unwrap_or(Expectation::Exit(0)),
             tap: table.tap,
             expect_held: held.map(|Size(bytes)| bytes),
@@ -420,6 +461,18 @@ impl Reader<'_> {
             return Err(self.error_at(budget, "client.budget_us", &reason));
         }
         Ok(Some(times))
+    }
+
+    fn devices(&self, names: &[Spanned<String>]) -> Result<Vec<(u16, u16)>, ManifestError> {
+        let mut devices = Vec::new();
+        for name in names {
+            let functions = device::functions(name.get_ref()).ok_or_else(|| {
+                let reason = "neither the name of a device nor pci:VENDOR:DEVICE in hexadecimal";
+                self.error_at(name, "client.devices", reason)
+            })?;
+            devices.extend(functions);
+        }
+        Ok(devices)
     }
 
     fn data(&self, table: &ClientTable) -> Result<Vec<u8>, ManifestError> {

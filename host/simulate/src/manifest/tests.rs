@@ -60,6 +60,8 @@ fn a_client_takes_the_defaults() {
             children_max: 0,
             statistics: false,
             report: Report::Each,
+            devices: Vec::new(),
+            movable: false,
             expect: Expectation::Exit(0),
             tap: false,
             expect_held: None,
@@ -72,12 +74,13 @@ fn a_client_takes_the_defaults() {
 #[test]
 fn every_field_is_read() {
     let manifest = read(&format!(
-        "kernel = \"mcs\"\n[run]\nmemory = \"64M\"\ntimeout = 7\ntimer = true\nrefused = \"needs\"\n{PROGRAM}\
+        "kernel = \"mcs\"\n[run]\nmemory = \"64M\"\ntimeout = 7\ntimer = true\nrefused = \"needs\"\n\
+         devices = [\"edu\"]\ndisk = \"1M\"\n{PROGRAM}\
          [[program]]\nname = \"own\"\nelf = \"bin/own.elf\"\n\
          [[client]]\nname = \"a\"\nprogram = \"own\"\narguments = [\"x\", \"y z\"]\npriority = 3\n\
          budget_us = 2000\nperiod_us = 5000\n\
          memory_limit = 4096\nexpect = \"fault:vm:0x1000\"\nstart = false\ntap = true\n\
-         held = \"4K\"\ndata = \"blob\"\n\
+         held = \"4K\"\ndata = \"blob\"\ndevices = [\"edu\", \"pci:8086:100e\"]\nmovable = true\n\
          [[client]]\nname = \"b\"\nprogram = \"hello\"\nmemory_limit = \"1G\"\ntrace = \"good.trace\"\n"
     ))
     .unwrap();
@@ -93,7 +96,9 @@ fn every_field_is_read() {
             memory: Some(Size(64 << 20)),
             timeout,
             timer: true,
-            refused
+            refused,
+            devices: vec!["edu"],
+            disk: Some(Disk::Made(Size(1 << 20))),
         }
     );
     let Source::File(file) = &manifest.programs[1].source else {
@@ -117,6 +122,8 @@ fn every_field_is_read() {
     assert_eq!(a.expect, Expectation::Fault { kind, address });
     assert_eq!((a.start, a.tap, a.expect_held), (false, true, Some(4096)));
     assert_eq!(a.data, b"bytes");
+    assert!(a.movable && !b.movable);
+    assert_eq!(a.devices, [(0x1234, 0x11e8), (0x8086, 0x100e)]);
     assert_eq!(
         kmalloc_trace::Trace::decode(&b.data)
             .unwrap()

@@ -30,6 +30,8 @@ fn client(name: &str, expect: &str) -> Client {
         children_max: 0,
         statistics: false,
         report: Report::Each,
+        devices: Vec::new(),
+        movable: false,
         expect: expect.parse().unwrap(),
         tap: false,
         expect_held: None,
