@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! From what the kernel gives to a server that can serve.
 
-use crate::cspace::{LEAF_BITS, LEAF_SLOTS, Layout};
+use crate::cspace::{LEAF_BITS, Layout, Place};
 use crate::devices::{self, Devices};
 use crate::handover;
 use crate::interrupts::Handler;
@@ -83,26 +83,14 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
         .unwrap_or(0);
     let base = base >> LARGE_BITS << LARGE_BITS;
     let pages = ((end - base).next_multiple_of(1 << LARGE_BITS) >> FRAME_BITS) as usize;
-    let layout = Layout::new(pages, root_cnode_bits());
-    let ram: Vec<(u64, u64)> = pieces
-        .iter()
-        .map(|piece| (piece.address, piece.address + (1 << piece.size_bits)))
-        .collect();
+    // Not rounded up: of the top CNode's slots, a power of two, the last ones may just be enough.
+    let layout = Layout::new(((end - base) >> FRAME_BITS) as usize, root_cnode_bits());
     let empty = bootinfo.empty().range();
     let timer_ports = ports::issue(bootinfo, ports::TIMER, timer::PORTS)?;
     let pci_ports = ports::issue(bootinfo, ports::PCI, devices::PCI_PORTS)?;
     let mut untypeds = Untypeds::new(pieces, empty.start + ports::SLOTS..empty.end);
 
-    let top = make_cspace(&mut untypeds, &layout, |leaf| {
-        match layout.first_page_of_leaf(leaf) {
-            None => true,
-            Some(first) => {
-                let from = base + ((first as u64) << FRAME_BITS);
-                let to = from + ((LEAF_SLOTS as u64) << FRAME_BITS);
-                ram.iter().any(|(start, end)| *start < to && from < *end)
-            }
-        }
-    })?;
+    let top = make_cspace(&mut untypeds, &layout)?;
     let mut maker = Maker {
         untypeds: &mut untypeds,
         layout: &layout,
@@ -181,11 +169,7 @@ fn pieces(bootinfo: &BootInfoPtr, is_device: bool) -> Vec<Piece> {
 }
 
 /// Builds the CSpace of two levels and moves the root task into it. Returns the top CNode, without a guard.
-fn make_cspace(
-    untypeds: &mut Untypeds,
-    layout: &Layout,
-    needed: impl Fn(usize) -> bool,
-) -> Result<cap::CNode, BootError> {
+fn make_cspace(untypeds: &mut Untypeds, layout: &Layout) -> Result<cap::CNode, BootError> {
     let root = sel4::init_thread::slot::CNODE.cap();
     let root_bits = root_cnode_bits();
     let top_slot = untypeds.take_slot()?;
@@ -208,7 +192,7 @@ fn make_cspace(
         size_bits: LEAF_BITS,
     };
     let guard = CNodeCapData::skip(layout.leaf_guard_bits(LEAF_BITS)).into_word();
-    for leaf in layout.leaves().filter(|leaf| needed(*leaf)) {
+    for leaf in layout.leaves() {
         let slot = untypeds.take_slot()?;
         let piece = untypeds.take(blueprint.physical_size_bits())?;
         piece
@@ -262,12 +246,14 @@ impl Maker<'_> {
     }
 
     pub(crate) fn cptr(&self, number: usize) -> CPtr {
-        CPtr::from_bits(self.layout.address_of(number))
+        CPtr::from_bits(self.layout.address_of(Place::Leaf(number)))
     }
 
     pub(crate) fn path(&self, number: usize) -> AbsoluteCPtr {
-        self.top
-            .absolute_cptr_from_bits_with_depth(self.layout.address_of(number), self.layout.depth())
+        self.top.absolute_cptr_from_bits_with_depth(
+            self.layout.address_of(Place::Leaf(number)),
+            self.layout.depth(),
+        )
     }
 
     /// The server's endpoint, in an entry of the top CNode: the kernel finds it in one step.
@@ -275,7 +261,7 @@ impl Maker<'_> {
         let number = self.make(ObjectBlueprint::Endpoint, 1)?;
         self.endpoint().move_(&self.path(number))?;
         let entry = self.layout.endpoint_entry();
-        Ok(CPtr::from_bits(self.layout.address_of_top(entry)).cast())
+        Ok(CPtr::from_bits(self.layout.address_of(Place::Top(entry))).cast())
     }
 
     /// The slot of the server's endpoint.

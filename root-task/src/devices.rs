@@ -3,6 +3,7 @@
 //! interrupts by handlers.
 
 use crate::boot::{BootError, FAN_OUT_MAX, FRAME_BITS, Maker};
+use crate::cspace::Place;
 use crate::interrupts::{Handler, Pin, Target};
 use crate::kernel::{Sel4, refused};
 use crate::timer::Timer;
@@ -116,7 +117,7 @@ impl Sel4 {
         }
         let size_bits = piece.size_bits - 1;
         let blueprint = ObjectBlueprint::Untyped { size_bits };
-        self.retype_at(piece.cap, &blueprint, first, 2)?;
+        self.retype_at(piece.cap, &blueprint, Place::Leaf(first), 2)?;
         self.devices.splits.start += 2;
         for (slot, address) in [
             (first, piece.address),

@@ -2,7 +2,6 @@
 //! From the untypeds of boot to the books of physical memory.
 
 use crate::boot::{BootError, CHUNK_BITS, FAN_OUT_MAX, FRAME_BITS, LARGE_BITS};
-use crate::cspace::LEAF_SLOTS;
 use crate::kernel::Sel4;
 use crate::untypeds::Piece;
 use kmalloc_server::kernel::{Object, Slot};
@@ -35,8 +34,7 @@ pub fn add_piece(
             _ => Slot::Page(Page(unit)),
         };
         // A row of slots may reach into the next CNode.
-        let room = LEAF_SLOTS - kernel.slot_number(slot) % LEAF_SLOTS;
-        let batch = batch.min(room);
+        let batch = batch.min(kernel.room(slot));
         kernel
             .retype_from(piece.cap, object, slot, batch)
             .map_err(|refused| BootError::Refused(refused.code))?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The server's [`Kernel`] on seL4: every operation is one invocation on a slot known by arithmetic.
 
-use crate::cspace::Layout;
+use crate::cspace::{Layout, Place};
 use crate::devices::Devices;
 use crate::thread;
 use crate::trace::Channel;
@@ -36,6 +36,8 @@ pub struct Sel4 {
     pub(crate) endpoint: AbsoluteCPtr,
     /// How many frames the ledger of each segment has.
     ledger_frames: Vec<u8>,
+    /// Whether a frame is mapped for each 64 entries, in the order of segments.
+    ledger_mapped: Vec<bool>,
     /// Has what gives threads time, on kernels that ask for it.
     pub(crate) bootinfo: BootInfoPtr,
     /// The threads beside this one.
@@ -82,6 +84,7 @@ impl Sel4 {
             top,
             endpoint,
             ledger_frames: vec![0; segments],
+            ledger_mapped: vec![false; segments * LEDGER_FRAMES],
             bootinfo,
             devices,
             workers,
@@ -121,12 +124,12 @@ impl Sel4 {
     /// The address of a slot.
     #[inline]
     pub(crate) fn cptr(&self, slot: Slot) -> CPtr {
-        self.cptr_at(self.layout.number(slot))
+        CPtr::from_bits(self.layout.address_of(self.layout.place(slot)))
     }
 
-    /// The number of a slot in the row of all slots.
-    pub(crate) fn slot_number(&self, slot: Slot) -> usize {
-        self.layout.number(slot)
+    /// How many slots lie in one CNode from a slot on.
+    pub(crate) fn room(&self, slot: Slot) -> usize {
+        self.layout.room(slot)
     }
 
     /// Makes objects of an untyped that has no slot of its own in the row.
@@ -137,22 +140,21 @@ impl Sel4 {
         first: Slot,
         count: usize,
     ) -> Result<(), Refused> {
-        let number = self.layout.number(first);
-        self.retype_at(untyped, &blueprint(object), number, count)
+        self.retype_at(untyped, &blueprint(object), self.layout.place(first), count)
     }
 
-    /// Makes objects in the slots from this number on, which must not reach into another CNode.
+    /// Makes objects in the slots from this place on, which must not reach into another CNode.
     pub(crate) fn retype_at(
         &mut self,
         untyped: cap::Untyped,
         blueprint: &ObjectBlueprint,
-        number: usize,
+        first: Place,
         count: usize,
     ) -> Result<(), Refused> {
-        let (leaf, slot) = Layout::leaf_of(number);
-        let cnode = self
-            .top
-            .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
+        let (cnode, slot) = match first {
+            Place::Top(entry) => (self.top.absolute_cptr_for_self(), entry),
+            Place::Leaf(number) => self.leaf(number),
+        };
         untyped
             .untyped_retype(blueprint, &cnode, slot, count)
             .map_err(refused)
@@ -164,9 +166,9 @@ impl Sel4 {
         self.delete(Slot::Scratch)
     }
 
-    /// The address of a slot by its number.
+    /// The address of a slot of the second level by its number.
     pub(crate) fn cptr_at(&self, number: usize) -> CPtr {
-        CPtr::from_bits(self.layout.address_of(number))
+        CPtr::from_bits(self.layout.address_of(Place::Leaf(number)))
     }
 
     /// Makes one object of a whole untyped, and deletes it again.
@@ -179,11 +181,22 @@ impl Sel4 {
         self.delete(Slot::Scratch)
     }
 
+    /// The CNode of a slot of the second level, and the slot in it.
+    fn leaf(&self, number: usize) -> (AbsoluteCPtr, usize) {
+        let (leaf, slot) = Layout::leaf_of(number);
+        let (top, bits) = (self.top, self.layout.top_bits);
+        let cnode = top.absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, bits);
+        (cnode, slot)
+    }
+
     /// The path of a slot.
     pub(crate) fn path(&self, slot: Slot) -> AbsoluteCPtr {
-        let address = self.layout.address_of(self.layout.number(slot));
-        self.top
-            .absolute_cptr_from_bits_with_depth(address, self.layout.depth())
+        self.path_of(self.layout.place(slot))
+    }
+
+    fn path_of(&self, place: Place) -> AbsoluteCPtr {
+        let (address, depth) = self.layout.path_of(place);
+        self.top.absolute_cptr_from_bits_with_depth(address, depth)
     }
 
     /// An address space.
@@ -408,7 +421,11 @@ impl Kernel for Sel4 {
                 sel4::VmAttributes::default(),
             )
             .map_err(refused)?;
+        let place = segment as usize * LEDGER_FRAMES + usize::from(*count);
         *count += 1;
+        if let Some(mapped) = self.ledger_mapped.get_mut(place) {
+            *mapped = true;
+        }
         Ok(())
     }
 
@@ -416,6 +433,10 @@ impl Kernel for Sel4 {
         let granule = self.frame(frame);
         if let Some(count) = self.ledger_frames.get_mut(segment as usize) {
             *count = count.saturating_sub(1);
+            let place = segment as usize * LEDGER_FRAMES + usize::from(*count);
+            if let Some(mapped) = self.ledger_mapped.get_mut(place) {
+                *mapped = false;
+            }
         }
         granule.frame_unmap().map_err(refused)
     }
@@ -435,6 +456,17 @@ impl Kernel for Sel4 {
                 entries,
             )
         }
+    }
+
+    #[inline(always)]
+    fn entry(&mut self, number: u32) -> Option<&mut Entry> {
+        if !*self.ledger_mapped.get(number as usize / LEDGER_ENTRIES)? {
+            return None;
+        }
+        let address = LEDGER_WINDOW + number as usize * size_of::<Entry>();
+        // SAFETY: the frame of this entry is mapped, by `push_ledger`: the ledgers of segments, of as many entries as a
+        // segment has pages, lie one behind the other. The rest is as for `ledger`.
+        Some(unsafe { &mut *core::ptr::with_exposed_provenance_mut(address) })
     }
 
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused> {

@@ -9,7 +9,8 @@ use crate::timer;
 use crate::trace::{self, Sampler};
 use crate::worker::cleaner::{self, Report};
 use kmalloc_protocol::message::{
-    BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_short, quick,
+    BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_response, quick,
+    words,
 };
 use kmalloc_protocol::{LABEL, Response};
 use kmalloc_server::client::{Badge, Fault, FaultKind, SIGNAL};
@@ -75,13 +76,17 @@ impl<'a> Desk<'a> {
             received = match self.quick(&received) {
                 Quick::Block(address) => {
                     let Short { words, length } = quick::encode_block(address);
-                    reply_recv_with_mrs(endpoint, info(length), [words[0], words[1]], authority())
+                    // Words beyond the length don't travel; what is in their registers may stay there.
+                    let words = [words[0], words[1], received.msg[2], received.msg[3]];
+                    reply_recv_with_mrs(endpoint, info(length), words, authority())
                 }
                 Quick::Done => {
                     let Short { words, length } = quick::encode_done();
-                    reply_recv_with_mrs(endpoint, info(length), [words[0]], authority())
+                    let words = [words[0], received.msg[1], received.msg[2], received.msg[3]];
+                    reply_recv_with_mrs(endpoint, info(length), words, authority())
                 }
-                other => match self.answer(other, &received) {
+                // A copy: what others look at through a reference would have to lie in memory on the quick way too.
+                other => match self.answer(other, &received.clone()) {
                     Some(answer) => {
                         reply_recv_with_mrs(endpoint, answer.info, answer.words, authority())
                     }
@@ -123,10 +128,20 @@ impl<'a> Desk<'a> {
         }
         let caps = received.info.extra_caps() + received.info.caps_unwrapped() != 0;
         let length = received.info.length();
+        // One comparison for the label, and that no capabilities came.
+        if received.info == info(length)
+            && !Badge::unpack(received.badge).fault
+            && let Some(request) = words::decode_request(&received.msg, length)
+        {
+            let start = self.start();
+            let outcome = self.server.handle_request(received.badge, request);
+            let response = self.clients.finish(&mut self.server, outcome);
+            return self.respond(received, start, response);
+        }
         if length <= SHORT_WORDS && !Badge::unpack(received.badge).fault {
             let bytes = bytes_of(&received.msg);
             let message = bytes.get(..length * 8).unwrap_or(&bytes);
-            let start = trace::ticks();
+            let start = self.start();
             let outcome = self
                 .server
                 .handle(received.badge, received.info.label(), caps, message);
@@ -219,7 +234,7 @@ impl<'a> Desk<'a> {
                 .fault
                 .then(|| sel4_extension::fault(buffer, &received.info))
         });
-        let start = trace::ticks();
+        let start = self.start();
         let outcome = match fault {
             Some(fault) => {
                 let kernel = self.server.kernel_mut();
@@ -245,17 +260,34 @@ impl<'a> Desk<'a> {
         self.respond(received, start, response)
     }
 
-    /// Counts a request that took since `start`, and sends its response. Who traces hears of it, and of more: a few
-    /// samples go out with each message.
+    /// When a request begins to be served, if that is measured.
+    #[inline(always)]
+    fn start(&self) -> Option<u64> {
+        self.server.measures().then(trace::ticks)
+    }
+
+    /// Sends a response.
+    #[inline(always)]
     fn respond(
         &mut self,
         received: &RecvWithMRs,
-        start: u64,
+        start: Option<u64>,
         response: Option<Response>,
     ) -> Option<Answer> {
+        if let Some(start) = start {
+            self.note(received, start, &response);
+        }
+        response.as_ref().map(encode)
+    }
+
+    /// Counts a request that took since `start`. Who traces hears of it, and of more: a few samples go out with each
+    /// message.
+    #[cold]
+    #[inline(never)]
+    fn note(&mut self, received: &RecvWithMRs, start: u64, response: &Option<Response>) {
         let took = trace::ticks().saturating_sub(start);
         let operation = received.msg[0] as u8;
-        if let Some(response) = &response {
+        if let Some(response) = response {
             self.server.note_call(operation, took);
             if let Some(sampler) = &mut self.sampler {
                 let error = response.err().map_or(0, |error| error.number());
@@ -266,13 +298,12 @@ impl<'a> Desk<'a> {
         if let Some(sampler) = &mut self.sampler {
             sampler.step(&mut self.server);
         }
-        response.as_ref().map(encode)
     }
 }
 
 #[inline(never)]
 fn encode(response: &Response) -> Answer {
-    if let Some(short) = encode_short(response) {
+    if let Some(short) = encode_response(response) {
         return Answer {
             info: info(short.length),
             words: short.words,

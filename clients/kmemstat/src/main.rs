@@ -2,7 +2,7 @@
 //! Shows where the memory of the system is: physical memory like `free`, clients like `top`, buckets like `slabinfo`, pieces
 //! like `buddyinfo`, requests by how long they took. At an interval, until all others have ended.
 //!
-//! Arguments, all optional: `interval_ms=1000`, `measure` (takes the time of the quick requests too), and which parts to
+//! Arguments, all optional: `interval_ms=1000`, `measure` (takes the time of all requests, which `calls` shows), and which parts to
 //! show: `free`, `top`, `slabs`, `pieces`, `calls`; without any of these, all.
 #![no_std]
 #![no_main]

@@ -179,7 +179,7 @@ fn measuring() -> Outcome {
     let before = ok!(pairs(1)).calls();
     ok!(statistics::measure(true));
     let measured = ok!(pairs(50));
-    ok!(statistics::measure(false));
+    // kmemstat wants it so.
     check!(measured.calls() >= before + 50);
     check!(measured.ticks > 0);
     Ok(())

@@ -2,6 +2,7 @@
 //! Packing into message registers, and the one door through which a message comes in.
 
 pub mod quick;
+pub mod words;
 
 use crate::{BadMessage, Request, Response};
 use serde::Serialize;
@@ -41,6 +42,25 @@ pub fn encode_short<T: Serialize>(value: &T) -> Option<Short> {
     })
 }
 
+/// Encodes a request into four words, or `None` where it takes more.
+#[inline(always)]
+pub fn encode_request(request: &Request<'_>) -> Option<Short> {
+    words::encode_request(request).or_else(|| encode_by_postcard(request))
+}
+
+/// Encodes a response into four words, or `None` where it takes more.
+#[inline(always)]
+pub fn encode_response(response: &Response) -> Option<Short> {
+    let short = response.as_ref().ok().and_then(words::encode_reply);
+    short.or_else(|| encode_by_postcard(response))
+}
+
+#[cold]
+#[inline(never)]
+fn encode_by_postcard<T: Serialize>(value: &T) -> Option<Short> {
+    encode_short(value)
+}
+
 /// Encodes into `bytes` and pads with zeros to a whole word. Returns the number of words; `None` where it takes more
 /// than `bytes` holds.
 pub fn encode_long<T: Serialize>(value: &T, bytes: &mut [u8]) -> Option<usize> {
@@ -76,6 +96,17 @@ pub fn words_of(bytes: &[u8; SHORT_BYTES]) -> [u64; SHORT_WORDS] {
 /// Decodes a request from the bytes of whole words. Accepts exactly what [`encode_short`] and [`encode_long`] make.
 #[inline(always)]
 pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, BadMessage> {
+    if let Some((words, length)) = words::words_in(bytes)
+        && let Some(request) = words::decode_request(&words, length)
+    {
+        return Ok(request);
+    }
+    decode_by_postcard(bytes)
+}
+
+#[cold]
+#[inline(never)]
+fn decode_by_postcard(bytes: &[u8]) -> Result<Request<'_>, BadMessage> {
     let Some(&opcode) = bytes.first() else {
         return Err(BadMessage::Empty);
     };
@@ -120,6 +151,17 @@ fn reason(error: postcard::Error) -> BadMessage {
 /// Decodes a response from the bytes of whole words; `None` where it is none.
 #[inline(always)]
 pub fn decode_response(bytes: &[u8]) -> Option<Response> {
+    if let Some((words, length)) = words::words_in(bytes)
+        && let Some(reply) = words::decode_reply(&words, length)
+    {
+        return Some(Ok(reply));
+    }
+    decode_response_by_postcard(bytes)
+}
+
+#[cold]
+#[inline(never)]
+fn decode_response_by_postcard(bytes: &[u8]) -> Option<Response> {
     postcard::take_from_bytes(bytes)
         .ok()
         .map(|(response, _)| response)

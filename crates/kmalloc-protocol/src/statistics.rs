@@ -41,7 +41,7 @@ pub enum Subject {
     Large = 6,
     /// How long requests with number `of` took. Reply: [`CallFigures`].
     Calls = 7,
-    /// Takes the time of all requests with `cursor` 1, only of those that are slow anyway with 0. Reply: `Done`.
+    /// Takes the time of all requests with `cursor` 1, of none with 0, as at first. Reply: `Done`.
     Measure = 8,
 }
 

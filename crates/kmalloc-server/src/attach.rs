@@ -73,7 +73,7 @@ impl<K: Kernel> Server<K> {
         at: u32,
         how: Mapping,
     ) -> Result<(), Error> {
-        self.prepare_page(client, Window::Shared, at)?;
+        self.prepare_pages(client, Window::Shared, at, 1)?;
         let copy = self.take_copy(client, dataspace)?;
         if let Err(refused) = self.kernel.copy(Slot::Page(frame), Slot::Copy(copy)) {
             self.give_copy(copy);

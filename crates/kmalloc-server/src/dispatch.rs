@@ -6,7 +6,7 @@ use crate::client::{Badge, End, Fault, FaultKind, Life, Obituary};
 use crate::dma::DmaRequest;
 use crate::kernel::{ClientIndex, Kernel};
 use crate::memory::bytes;
-use crate::served::check_flags;
+use crate::served::Given;
 use kmalloc_protocol::message::quick::{self, QuickRequest};
 use kmalloc_protocol::message::{SHORT_WORDS, decode_request};
 use kmalloc_protocol::{
@@ -93,30 +93,67 @@ impl<K: Kernel> Server<K> {
     /// [`quick::REQUEST_WORDS`] words and no capabilities, which the caller has checked.
     #[inline(always)]
     pub fn handle_quick(&mut self, badge: u64, words: &[u64; SHORT_WORDS]) -> Quick {
-        let Some(request) = quick::decode(words) else {
-            return Quick::Slow;
-        };
         let client = Badge::unpack(badge).client;
-        let Some(account) = self.clients.get_mut(client.index()) else {
-            return Quick::Slow;
-        };
-        // One test for a client that is alive, in this life, and speaks for itself.
-        if account.badge != badge {
-            return Quick::Slow;
-        }
-        account.counters.calls += 1;
-        match request {
-            QuickRequest::Kmalloc { size, flags } => {
-                let block = check_flags(flags).and_then(|()| self.allocate(client, size));
-                match block {
-                    Ok(address) => Quick::Block(address),
-                    Err(error) => self.refuse(client, error),
+        match quick::decode(words) {
+            Some(QuickRequest::Kmalloc { size, .. }) => {
+                if !self.begin_quick(client, badge) {
+                    return Quick::Slow;
+                }
+                match self.take_from_bucket(client, size) {
+                    Some(address) => Quick::Block(address),
+                    None => self.allocate_quick(client, size),
                 }
             }
-            QuickRequest::Kfree { address } => match self.free(client, address) {
-                Ok(()) => Quick::Done,
-                Err(error) => self.refuse(client, error),
-            },
+            Some(QuickRequest::Kfree { address }) => {
+                if !self.begin_quick(client, badge) {
+                    return Quick::Slow;
+                }
+                match self.give_to_bucket(client, address) {
+                    Given::Done => Quick::Done,
+                    Given::Settle(number) => self.settle_quick(client, number),
+                    Given::Nothing => self.free_quick(client, address),
+                }
+            }
+            None => Quick::Slow,
+        }
+    }
+
+    /// Counts a call of a client that is alive, in this life, and speaks for itself: that is one test. False for any other.
+    #[inline(always)]
+    fn begin_quick(&mut self, client: ClientIndex, badge: u64) -> bool {
+        match self.clients.get_mut(client.index()) {
+            Some(account) if account.badge == badge => {
+                account.counters.calls += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_quick(&mut self, client: ClientIndex, size: u64) -> Quick {
+        match self.allocate_slowly(client, size) {
+            Ok(address) => Quick::Block(address),
+            Err(error) => self.refuse(client, error),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_quick(&mut self, client: ClientIndex, address: u64) -> Quick {
+        match self.free_slowly(client, address) {
+            Ok(()) => Quick::Done,
+            Err(error) => self.refuse(client, error),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_quick(&mut self, client: ClientIndex, number: u32) -> Quick {
+        match self.settle_bucket(client, number) {
+            Ok(()) => Quick::Done,
+            Err(error) => self.refuse(client, error),
         }
     }
 
@@ -143,19 +180,40 @@ impl<K: Kernel> Server<K> {
         caps: bool,
         message: &'m [u8],
     ) -> Outcome<'m> {
-        let badge = Badge::unpack(badge);
-        let Some(account) = self.clients.get_mut(badge.client.index()) else {
-            return Outcome::Respond(Err(Error::NotPermitted));
+        let client = match self.admit(badge) {
+            Ok(client) => client,
+            Err(error) => return Outcome::Respond(Err(error)),
         };
-        if account.life != Life::Alive || account.generation != badge.generation {
-            return Outcome::Respond(Err(Error::NotPermitted));
+        match check(label, caps, message) {
+            Ok(request) => self.act(client, request),
+            Err(error) => self.fail(client, error),
         }
-        account.counters.calls += 1;
-        let request = match check(label, caps, message) {
-            Ok(request) => request,
-            Err(error) => return self.fail(badge.client, error),
-        };
-        let client = badge.client;
+    }
+
+    /// Serves a request that came without capabilities and under the protocol's label, and was decoded already.
+    pub fn handle_request<'m>(&mut self, badge: u64, request: Request<'m>) -> Outcome<'m> {
+        match self.admit(badge) {
+            Ok(client) => self.act(client, request),
+            Err(error) => Outcome::Respond(Err(error)),
+        }
+    }
+
+    /// Counts a call of the client of a badge, which must be alive and in that life.
+    #[inline(always)]
+    fn admit(&mut self, badge: u64) -> Result<ClientIndex, Error> {
+        let badge = Badge::unpack(badge);
+        match self.clients.get_mut(badge.client.index()) {
+            Some(account)
+                if account.life == Life::Alive && account.generation == badge.generation =>
+            {
+                account.counters.calls += 1;
+                Ok(badge.client)
+            }
+            _ => Err(Error::NotPermitted),
+        }
+    }
+
+    fn act<'m>(&mut self, client: ClientIndex, request: Request<'m>) -> Outcome<'m> {
         let response = match request {
             Request::Kmalloc { size, flags } => self.kmalloc(client, size, flags),
             Request::Kcalloc { count, size, flags } => self.kcalloc(client, count, size, flags),

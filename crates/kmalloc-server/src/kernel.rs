@@ -261,6 +261,13 @@ pub trait Kernel: Machine {
     fn pop_ledger(&mut self, segment: u32, frame: Page) -> Result<(), Refused>;
     /// The ledger of a segment: 64 entries for each frame pushed.
     fn ledger(&mut self, segment: u32) -> &mut [Entry];
+    /// The entry of a page by its global number, `segment * 512 + page`; `None` where the ledger is not mapped. On the way
+    /// of every served call.
+    #[inline(always)]
+    fn entry(&mut self, number: u32) -> Option<&mut Entry> {
+        let (segment, page) = (number / 512, number as usize % 512);
+        self.ledger(segment).get_mut(page)
+    }
 
     /// Starts a client's thread: capabilities, registers, priority.
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused>;

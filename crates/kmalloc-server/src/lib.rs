@@ -88,7 +88,7 @@ pub struct Server<K> {
     refusal: Error,
     /// How long requests took, by their number.
     latencies: Vec<CallFigures>,
-    /// Whether all requests are measured, not only the slow ones.
+    /// Whether requests are measured.
     measures: bool,
     /// Whether the kernel is told of what happens.
     traces: bool,
@@ -139,7 +139,7 @@ pub const fn table_bytes(page_capacity: usize) -> usize {
     let larges = page_capacity / 512 + 1;
     let bit_sets = (3 * page_capacity + 3 * chunks + 3 * larges) / 8;
     let pages = page_capacity * size_of::<PageInfo>() + chunks * 2 + larges * 3;
-    let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 8);
+    let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 16);
     let clients = CLIENTS_MAX * size_of::<Client>();
     let dataspaces = DATASPACES_MAX * size_of::<Dataspace>();
     let copies = copy_count(page_capacity) * size_of::<copies::FrameCopy>();

@@ -6,6 +6,7 @@ use crate::Server;
 use crate::client::Client;
 use crate::kernel::{ClientIndex, Kernel, Object, Slot};
 use crate::physical::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, Large, PAGE_BITS, Page, Step};
+use core::ops::Range;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_protocol::Error;
 
@@ -137,27 +138,49 @@ impl<K: Kernel> Server<K> {
         role: Role,
         place: u32,
     ) -> Result<Page, Error> {
-        self.charge(client, 1)?;
-        match self.supply_page() {
-            Ok(page) => {
-                self.enlist(client, page, role, place);
-                Ok(page)
-            }
-            Err(error) => {
-                self.refund(client, 1);
-                Err(error)
-            }
-        }
+        let pages = self.take_pages(client, role, place, 1)?;
+        Ok(Page(pages.start as u32))
+    }
+
+    /// Zeroed frames that lie side by side in one chunk, up to `max` of them and one at least, charged to the client and
+    /// on its list; the first has its place at `place`.
+    pub(crate) fn take_pages(
+        &mut self,
+        client: ClientIndex,
+        role: Role,
+        place: u32,
+        max: usize,
+    ) -> Result<Range<usize>, Error> {
+        self.check_quota(client, 1)?;
+        let account = self.client_mut(client)?;
+        let max = max.min(account.limit_pages - account.committed_pages);
+        let pages = self.supply_pages(max)?;
+        self.charge(client, pages.len())?;
+        self.enlist(client, pages.clone(), role, place);
+        Ok(pages)
     }
 
     /// A zeroed frame, taken.
     pub(crate) fn supply_page(&mut self) -> Result<Page, Error> {
+        let pages = self.supply_pages(1)?;
+        Ok(Page(pages.start as u32))
+    }
+
+    fn supply_pages(&mut self, max: usize) -> Result<Range<usize>, Error> {
+        if max >= CHUNK_PAGES
+            && let Some(chunk) = self.physical.fresh_chunk()
+        {
+            // A whole chunk at once, and not what others left of one first.
+            self.carry_out(Step::<Page>::SplitChunk(chunk))?;
+            self.physical.take_pages(chunk.pages());
+            return Ok(chunk.pages());
+        }
         loop {
+            if let Some(pages) = self.physical.next_pages(max) {
+                self.physical.take_pages(pages.clone());
+                return Ok(pages);
+            }
             match self.physical.next_page() {
-                Some(Step::Take(page)) => {
-                    self.physical.take_page(page);
-                    return Ok(page);
-                }
                 Some(step) => self.carry_out(step)?,
                 None => return Err(self.out_of_memory(1)),
             }
@@ -215,25 +238,37 @@ impl<K: Kernel> Server<K> {
         Ok(chunk)
     }
 
-    /// Puts pages on the list of a client, which has been charged for them.
-    pub(crate) fn enlist(&mut self, client: ClientIndex, page: Page, role: Role, place: u32) {
-        let Some(account) = self.clients.get_mut(client.index()) else {
+    /// Puts pages on the list of a client, which has been charged for them. Their places lie side by side from `place` on.
+    pub(crate) fn enlist(
+        &mut self,
+        client: ClientIndex,
+        pages: Range<usize>,
+        role: Role,
+        place: u32,
+    ) {
+        let (Some(account), Some(last)) = (
+            self.clients.get_mut(client.index()),
+            pages.end.checked_sub(1),
+        ) else {
             return;
         };
-        let next = core::mem::replace(&mut account.pages, page.0);
+        let mut next = core::mem::replace(&mut account.pages, last as u32);
         if let Some(info) = self.pages.get_mut(next as usize) {
-            info.previous = page.0;
+            info.previous = pages.start as u32;
         }
-        self.set_info(
-            page,
-            PageInfo {
+        let Some(infos) = self.pages.get_mut(pages.clone()) else {
+            return;
+        };
+        for ((info, page), place) in infos.iter_mut().zip(pages).zip(place..) {
+            *info = PageInfo {
                 next,
-                previous: NONE,
+                previous: if page == last { NONE } else { page as u32 + 1 },
                 place,
                 owner: client.0,
                 role,
-            },
-        );
+            };
+            next = page as u32;
+        }
     }
 
     /// Takes what begins at `page` off its owner's list and refunds `count` pages.
@@ -303,7 +338,12 @@ impl<K: Kernel> Server<K> {
             return Err(refused.into());
         }
         self.physical.take_large(large);
-        self.enlist(client, Page(pages.start as u32), Role::LargeMapped, place);
+        self.enlist(
+            client,
+            pages.start..pages.start + 1,
+            Role::LargeMapped,
+            place,
+        );
         Ok(Some(large))
     }
 

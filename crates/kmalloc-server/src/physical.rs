@@ -23,6 +23,7 @@ use crate::bits::BitSet;
 use alloc::vec;
 use alloc::vec::Vec;
 pub use cleaning::{Cleaning, GRAIN_BITS};
+use core::ops::Range;
 pub use runs::{ORDERS, RunRequest};
 pub use units::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, LARGE_PAGES, Large, PAGE_BITS, Page};
 
@@ -268,11 +269,25 @@ impl Physical {
         Some(Step::SplitChunk(Chunk(chunk as u32)))
     }
 
-    /// Takes a page that is free, a frame and zero.
-    pub fn take_page(&mut self, page: Page) {
-        debug_assert!(self.ready.contains(page.index()));
-        self.ready.remove(page.index());
-        self.set_taken(page.index()..page.index() + 1);
+    /// Free, zeroed frames that lie side by side in one chunk, up to `max` of them; `None` where [`Physical::next_page`] says
+    /// what to do first.
+    #[inline]
+    pub fn next_pages(&self, max: usize) -> Option<Range<usize>> {
+        let last = self.ready.last()?;
+        let end = last + 1;
+        let lowest = (last / CHUNK_PAGES * CHUNK_PAGES).max(end.saturating_sub(max));
+        Some(self.ready.run_start_above(end, lowest)..end)
+    }
+
+    /// A whole chunk, where one that is not split comes before what is: see [`Physical::next_page`].
+    pub fn fresh_chunk(&self) -> Option<Chunk> {
+        self.whole_chunks.last().map(|chunk| Chunk(chunk as u32))
+    }
+
+    /// Takes pages of one chunk that are free, frames and zero.
+    pub fn take_pages(&mut self, pages: Range<usize>) {
+        self.ready.remove_range(pages.clone());
+        self.set_taken(pages);
     }
 
     /// Gives back a frame; what it holds is not known to be zero.
@@ -331,7 +346,7 @@ impl Physical {
     pub fn take_large(&mut self, large: Large) {
         debug_assert_eq!(self.large_form(large), LargeForm::Whole);
         self.set_large_form(large, LargeForm::Frame);
-        self.set_taken(large.pages());
+        self.set_large_taken(large);
     }
 
     /// Gives back a large page whose frame has been deleted, dirty.
@@ -347,8 +362,8 @@ impl Physical {
     pub fn large_was_split(&mut self, large: Large) {
         debug_assert_eq!(self.large_form(large), LargeForm::Whole);
         self.set_large_form(large, LargeForm::Split);
-        for chunk in large.chunks() {
-            self.set_chunk_form(Chunk(chunk as u32), ChunkForm::Whole);
+        if let Some(forms) = self.chunk_forms.get_mut(large.chunks()) {
+            forms.fill(ChunkForm::Whole);
         }
         self.whole_chunks.insert_range(large.chunks());
         self.gatherable_larges.insert(large.index());

@@ -219,6 +219,12 @@ impl<K: Kernel> Server<K> {
         }
     }
 
+    /// Whether all requests are measured.
+    #[inline(always)]
+    pub fn measures(&self) -> bool {
+        self.measures
+    }
+
     /// Sets the badge of a client that is alive as measuring wants it.
     pub(crate) fn measure_client(&mut self, client: ClientIndex) {
         let measures = self.measures;

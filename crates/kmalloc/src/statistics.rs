@@ -99,8 +99,8 @@ pub fn larges() -> impl Iterator<Item = Result<LargeFigures, Error>> {
     })
 }
 
-/// How long requests with this number took inside the server, in ticks of the processor's counter. Of `Kmalloc` and `Kfree`
-/// only those are counted that were slow anyway, unless [`measure`] says otherwise.
+/// How long requests with this number took inside the server, in ticks of the processor's counter. They are
+/// counted only while [`measure`] says so.
 ///
 /// # Errors
 ///

@@ -3,8 +3,9 @@
 
 use crate::event;
 use kmalloc_protocol::message::quick::{self, QuickRequest};
+use kmalloc_protocol::message::words;
 use kmalloc_protocol::message::{
-    BYTES_MAX, SHORT_WORDS, bytes_of, decode_response, encode_long, encode_short,
+    BYTES_MAX, SHORT_WORDS, bytes_of, decode_response, encode_long, encode_request,
 };
 use kmalloc_protocol::{BadMessage, Error, Events, LABEL, Reply, Request, Response};
 use sel4::{MessageInfo, MessageInfoBuilder, Word, cap};
@@ -35,19 +36,27 @@ pub(crate) fn call_for_block(size: u64, flags: u32) -> Result<u64, Error> {
     {
         return Ok(address);
     }
-    no_block(answer.info, answer.msg, Request::Kmalloc { flags, size })
+    let [first, second, third, fourth] = answer.msg;
+    no_block(answer.info, first, second, third, fourth, size, flags)
 }
 
-/// Why there is no block, unless there is one once memory is cleaned.
+/// Why there is no block, unless there is one once memory is cleaned. The words come one by one: as an array they would be
+/// written to memory before anyone knows that they are needed.
 #[cold]
 #[inline(never)]
 fn no_block(
     info: MessageInfo,
-    words: [Word; SHORT_WORDS],
-    request: Request<'_>,
+    first: Word,
+    second: Word,
+    third: Word,
+    fourth: Word,
+    size: u64,
+    flags: u32,
 ) -> Result<u64, Error> {
-    let response = match receive(info, &words) {
-        Err(Error::BeingCleaned { requested, .. }) => call_when_cleaned(&request, requested),
+    let response = match receive(info, &[first, second, third, fourth]) {
+        Err(Error::BeingCleaned { requested, .. }) => {
+            call_when_cleaned(&Request::Kmalloc { flags, size }, requested)
+        }
         response => response,
     };
     match response? {
@@ -64,14 +73,21 @@ pub(crate) fn call_to_free(address: u64) -> Result<(), Error> {
     if answer.info == info(quick::DONE_WORDS) && quick::is_done(&answer.msg) {
         return Ok(());
     }
-    refused(answer.info, answer.msg)
+    let [first, second, third, fourth] = answer.msg;
+    refused(answer.info, first, second, third, fourth)
 }
 
-/// The error that a response holds in place of what was expected.
+/// The error that a response holds in place of what was expected; its words one by one: see [`no_block`].
 #[cold]
 #[inline(never)]
-fn refused<T>(info: MessageInfo, words: [Word; SHORT_WORDS]) -> Result<T, Error> {
-    match receive(info, &words) {
+fn refused<T>(
+    info: MessageInfo,
+    first: Word,
+    second: Word,
+    third: Word,
+    fourth: Word,
+) -> Result<T, Error> {
+    match receive(info, &[first, second, third, fourth]) {
         Err(error) => Err(error),
         Ok(_) => not_understood(),
     }
@@ -112,14 +128,33 @@ pub fn call(request: &Request<'_>) -> Response {
 
 #[inline(always)]
 fn call_once(request: &Request<'_>) -> Response {
-    let Some(short) = encode_short(request) else {
+    let Some(short) = encode_request(request) else {
         return call_long(request);
     };
     let answer = server().call_with_mrs(info(short.length), short.words);
-    receive(answer.info, &answer.msg)
+    let length = answer.info.length();
+    if answer.info == info(length)
+        && let Some(reply) = words::decode_reply(&answer.msg, length)
+    {
+        return Ok(reply);
+    }
+    let [first, second, third, fourth] = answer.msg;
+    receive_other(answer.info, first, second, third, fourth)
 }
 
-#[inline(always)]
+/// Any other response, with its words one by one: see [`no_block`].
+#[cold]
+#[inline(never)]
+fn receive_other(
+    info: MessageInfo,
+    first: Word,
+    second: Word,
+    third: Word,
+    fourth: Word,
+) -> Response {
+    receive(info, &[first, second, third, fourth])
+}
+
 fn receive(info: MessageInfo, words: &[Word; SHORT_WORDS]) -> Response {
     let length = info.length();
     if info.label() == LABEL && length <= SHORT_WORDS {

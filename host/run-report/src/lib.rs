@@ -13,6 +13,9 @@ pub use page::render;
 use serde::Deserialize;
 use trace::Trace;
 
+/// Names that Chromium goes by. The page is tested in the first of them that is installed.
+pub const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
 /// What the page is about. What is not there is left out of it.
 #[derive(Clone, Debug, Default)]
 pub struct Report {

@@ -11,9 +11,8 @@ use kmalloc_protocol::statistics::{
     BlockFigures, CallFigures, ClientFigures, FailureFigures, LargeFigures, MemoryFigures,
 };
 use run_report::trace::Trace;
-use run_report::{Figure, Report, Test, render};
+use run_report::{BROWSERS, Figure, Report, Test, render};
 
-const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// Every part that the page of a traced run has.
 const PARTS: [&str; 14] = [
     "overview",
@@ -178,7 +177,7 @@ fn a_report_of_nothing_says_so() {
 
 #[test]
 fn chromium_shows_it_and_has_nothing_to_complain_of() {
-    let Some(program) = PROGRAMS.into_iter().find(|program| runs(program)) else {
+    let Some(program) = BROWSERS.into_iter().find(|program| runs(program)) else {
         println!("left out: there is no Chromium here");
         return;
     };

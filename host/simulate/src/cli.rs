@@ -28,6 +28,7 @@ Examples:
   ./simulate --trace traces/jq.trace         replay an allocation trace
   ./simulate run --icount --json result.json a run that is repeatable to the byte, its figures in a file
   ./simulate test                            every test, on the host and in QEMU
+  ./simulate bench                           what calls and allocations cost, beside others
   ./simulate test krealloc                   those with krealloc in their name
   ./simulate report -o report.html           run, and show the run as a page for a browser
   SEL4_PREFIX=/opt/seL4 ./simulate           on a kernel of your own";
@@ -39,6 +40,8 @@ pub enum Command {
     Run(RunArguments),
     /// Run every test, on the host and in QEMU.
     Test(TestArguments),
+    /// Count instructions in QEMU and compare allocators on this machine.
+    Bench(BenchArguments),
     /// Install what is missing on this machine.
     Setup(SetupArguments),
     /// Show a run as one HTML page: memory, buckets, latencies, clients, tests, benches.
@@ -153,6 +156,45 @@ pub struct ReportArguments {
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArguments,
+}
+
+/// Options of `bench`.
+#[derive(Args, Clone, Debug)]
+pub struct BenchArguments {
+    /// Write all figures to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Only what is counted in QEMU.
+    #[arg(long, conflicts_with = "host")]
+    pub target: bool,
+    /// Only the comparison of allocators on this machine.
+    #[arg(long)]
+    pub host: bool,
+    /// Take what is counted in QEMU as the baseline that the tests compare with.
+    #[arg(long, conflicts_with = "host")]
+    pub baseline: bool,
+    /// On this machine, count instructions by valgrind as well.
+    #[arg(long, conflicts_with = "target")]
+    pub instructions: bool,
+    /// Show nothing but results.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+impl BenchArguments {
+    /// The machine in which instructions are counted.
+    pub fn machine(&self) -> MachineArguments {
+        MachineArguments {
+            // The release kernel, or that of SEL4_PREFIX.
+            kernel: None,
+            memory: None,
+            icount: true,
+            timeout: None,
+            root_task: None,
+            disk: None,
+            quiet: self.quiet,
+        }
+    }
 }
 
 /// Options of `setup`.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The host tool behind `./simulate`: builds the kernel and a system, runs it in QEMU and judges what it did.
+mod bench;
 mod c_program;
 mod cli;
 mod console;
@@ -84,6 +85,7 @@ fn act(cli: Cli) -> Result<Status> {
         None => run::run(&project, &cli.run),
         Some(Command::Run(arguments)) => run::run(&project, &arguments),
         Some(Command::Test(arguments)) => suite::run(&project, &arguments),
+        Some(Command::Bench(arguments)) => bench::run(&project, &arguments),
         Some(Command::Report(arguments)) => page::run(&project, &arguments),
         Some(Command::Record(arguments)) => record::run(&project, &arguments),
         Some(Command::Setup(arguments)) if arguments.check => {

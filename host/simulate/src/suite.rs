@@ -17,6 +17,7 @@ use crate::system::{Bench, Run};
 use crate::trace;
 use crate::verdict::{Check, MachineEnd};
 
+mod guard;
 mod host;
 
 /// Lines of a failed run's serial output that are shown.
@@ -102,8 +103,12 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
     if !arguments.target {
         host::run(&bench, &mut results)?;
     }
-    if !arguments.host && !is_interrupted() {
+    // No system has a name like those of the guard, and then all of them would be tried.
+    if !arguments.host && !results.filter.starts_with(guard::NAME) && !is_interrupted() {
         run_systems(&mut bench, &mut results, arguments.long)?;
+    }
+    if !arguments.host && !is_interrupted() {
+        guard::run(project, arguments, &mut results)?;
     }
     if is_interrupted() {
         return Ok(Status::Interrupted);
@@ -196,7 +201,8 @@ fn candidates(project: &Project, long: bool) -> Result<Vec<Candidate>> {
     Ok(candidates)
 }
 
-fn stem(file: &Path) -> String {
+/// A file's name without its ending.
+pub fn stem(file: &Path) -> String {
     file.file_stem()
         .unwrap_or_default()
         .to_string_lossy()
@@ -204,7 +210,7 @@ fn stem(file: &Path) -> String {
 }
 
 /// The files in `folder` with this ending, by name; none if there is no such folder.
-fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
+pub fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }

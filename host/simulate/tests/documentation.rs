@@ -84,7 +84,9 @@ fn every_option_is_in_the_readme() {
         let output = simulate.args([command, "-h"]).output().expect(command);
         String::from_utf8(output.stdout).expect("UTF-8")
     };
-    let helps = ["run", "test", "setup", "record"].map(help).concat();
+    let helps = ["run", "test", "bench", "setup", "record", "report"]
+        .map(help)
+        .concat();
     let readme = text("README.md");
     let (_, section) = readme.split_once("## Options").expect("the section");
     let (section, _) = section.split_once("\n## ").expect("a section behind it");
@@ -121,6 +123,7 @@ fn links_lead_somewhere() {
         "README.md",
         "docs/ARCHITECTURE.md",
         "docs/KERNELS.md",
+        "docs/PERFORMANCE.md",
         "docs/PROTOCOL.md",
         "host/README.md",
         "traces/README.md",
@@ -137,4 +140,24 @@ fn links_lead_somewhere() {
             assert!(file.is_empty() || path.exists(), "{document}: {target}");
         }
     }
+}
+
+#[test]
+fn the_figures_of_the_document_are_those_of_the_baseline() {
+    let document = text("docs/PERFORMANCE.md");
+    let baseline: serde_json::Value =
+        serde_json::from_str(&text("clients/bench/baseline.json")).expect("JSON");
+    let (_, table) = document
+        .split_once("bench --baseline -->")
+        .expect("a table");
+    let (table, _) = table.split_once("<!-- end -->").expect("its end");
+    let mut rows = 0;
+    for row in table.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let (name, rest) = row.split_once("` | ").expect("a name");
+        let (value, _) = rest.split_once(' ').expect("a figure");
+        let value: f64 = value.parse().expect("a number");
+        assert_eq!(Some(value), baseline["figures"][name].as_f64(), "{name}");
+        rows += 1;
+    }
+    assert!(rows > 40, "{rows}");
 }

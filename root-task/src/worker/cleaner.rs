@@ -6,12 +6,12 @@
 //! the midst of a page as in the midst of the kernel's zeroing of 2 MiB, which the kernel goes on with later.
 
 use super::Equipment;
-use crate::cspace::Layout;
+use crate::cspace::{Layout, Place};
 use crate::kernel::{Sel4, blueprint};
 use crate::windows::CLEANER_WINDOW;
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_server::kernel::{Object, Slot};
-use kmalloc_server::physical::{CHUNK_PAGES, Cleaning, GRAIN_BITS};
+use kmalloc_server::physical::{CHUNK_PAGES, Cleaning, GRAIN_BITS, Page};
 use sel4::{CPtr, CPtrBits, CapRights, Word, cap};
 
 /// Words of an order.
@@ -56,8 +56,8 @@ pub fn order(kernel: &Sel4, cleaning: Option<Cleaning>) -> [Word; ORDER_WORDS] {
     match cleaning {
         None => [what::REST, 0, 0],
         Some(Cleaning::Pages { chunk, mask }) => {
-            let first = slot(Slot::Page(chunk.first_page()));
-            [what::PAGES, first, mask.into()]
+            let first = chunk.first_page().0;
+            [what::PAGES, first.into(), mask.into()]
         }
         Some(Cleaning::Chunk(chunk)) => [what::UNTYPED, slot(Slot::Chunk(chunk)), 0],
         Some(Cleaning::Large(large)) => [what::UNTYPED, slot(Slot::Large(large)), 0],
@@ -74,7 +74,7 @@ pub extern "C" fn run(equipment: &'static Equipment) -> ! {
         loop {
             let [what, slot, mask, _] = equipment.call([report as Word, 0]);
             let result = match what {
-                what::PAGES => zero_pages(slot, mask),
+                what::PAGES => zero_pages(equipment, slot as u32, mask),
                 what::UNTYPED => clean_untyped(equipment, slot),
                 what::GATHER => gather(equipment, slot),
                 _ => break,
@@ -87,11 +87,13 @@ pub extern "C" fn run(equipment: &'static Equipment) -> ! {
     }
 }
 
-/// Zeroes frames through a window that nobody else uses.
-fn zero_pages(first: CPtrBits, mask: Word) -> sel4::Result<()> {
-    let slots = (first..).take(CHUNK_PAGES).enumerate();
-    for (_, slot) in slots.filter(|(index, _)| mask >> index & 1 == 1) {
-        let frame: cap::Granule = CPtr::from_bits(slot).cast();
+/// Zeroes frames, those of the bits in `mask` from page `first` on, through a window that nobody else uses.
+fn zero_pages(equipment: &Equipment, first: u32, mask: Word) -> sel4::Result<()> {
+    let layout = equipment.layout;
+    let pages = (first..).take(CHUNK_PAGES).enumerate();
+    for (_, page) in pages.filter(|(index, _)| mask >> index & 1 == 1) {
+        let address = layout.address_of(layout.place(Slot::Page(Page(page))));
+        let frame: cap::Granule = CPtr::from_bits(address).cast();
         frame.frame_map(
             sel4::init_thread::slot::VSPACE.cap(),
             CLEANER_WINDOW,
@@ -111,14 +113,20 @@ fn zero_pages(first: CPtrBits, mask: Word) -> sel4::Result<()> {
 /// there is, so the next retype has next to nothing to zero.
 fn clean_untyped(equipment: &Equipment, untyped: CPtrBits) -> sel4::Result<()> {
     let (top, layout) = (equipment.top, equipment.layout);
-    let number = layout.number(Slot::Scratch);
-    let (leaf, slot) = Layout::leaf_of(number);
-    let cnode = top.absolute_cptr_from_bits_with_depth(leaf as CPtrBits, layout.top_bits);
+    let place = layout.place(Slot::Scratch);
+    let (made, depth) = layout.path_of(place);
+    let (cnode, slot) = match place {
+        Place::Top(entry) => (top.absolute_cptr_for_self(), entry),
+        Place::Leaf(number) => {
+            let (leaf, slot) = Layout::leaf_of(number);
+            let bits = layout.top_bits;
+            let cnode = top.absolute_cptr_from_bits_with_depth(leaf as CPtrBits, bits);
+            (cnode, slot)
+        }
+    };
     let untyped: cap::Untyped = CPtr::from_bits(untyped).cast();
     untyped.untyped_retype(&blueprint(Object::Untyped(GRAIN_BITS)), &cnode, slot, 1)?;
-    let made = layout.address_of(number);
-    top.absolute_cptr_from_bits_with_depth(made, layout.depth())
-        .delete()
+    top.absolute_cptr_from_bits_with_depth(made, depth).delete()
 }
 
 /// Deletes all chunks and frames of a large page, then cleans it.

@@ -45,6 +45,17 @@ impl Physical {
         }
     }
 
+    /// Takes a whole large page, all of which is available and none of it in chunks of its own.
+    pub(super) fn set_large_taken(&mut self, large: Large) {
+        self.available.remove_range(large.pages());
+        if let Some(counts) = self.chunk_available.get_mut(large.chunks()) {
+            counts.fill(0);
+        }
+        if let Some(count) = self.large_available.get_mut(large.index()) {
+            *count = 0;
+        }
+    }
+
     pub(super) fn set_taken(&mut self, pages: Range<usize>) {
         for (chunk, pages) in by_chunk(pages) {
             let removed = self.available.remove_range(pages);

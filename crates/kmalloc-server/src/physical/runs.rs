@@ -28,8 +28,10 @@ impl Physical {
         }
         let mut end = self.limit_of(request.max_addr);
         while let Some(last) = self.available.last_below(end) {
-            let run_start = self.available.run_start(last + 1);
-            if let Some(start) = self.fit_in_run(run_start, last + 1, request) {
+            let start = self.place_below(last + 1, request)?;
+            // How far the free run goes on below that does not matter.
+            let run_start = self.available.run_start_above(last + 1, start);
+            if run_start == start {
                 return Some(start..start + request.pages);
             }
             end = run_start;
@@ -37,11 +39,11 @@ impl Physical {
         None
     }
 
-    /// The highest place for `request` inside the free run `run_start .. run_end`.
-    fn fit_in_run(&self, run_start: usize, run_end: usize, request: &RunRequest) -> Option<usize> {
+    /// The highest place for `request` that ends at `end` or below; `None` where there is none down to the base.
+    fn place_below(&self, end: usize, request: &RunRequest) -> Option<usize> {
         let base = (self.base_addr >> PAGE_BITS) as usize;
         let align = request.align_pages.max(1);
-        let mut start = (run_end.checked_sub(request.pages)? + base) / align * align;
+        let mut start = (end.checked_sub(request.pages)? + base) / align * align;
         if request.boundary_pages != 0 {
             if request.pages > request.boundary_pages {
                 return None;
@@ -50,11 +52,10 @@ impl Physical {
             if start / request.boundary_pages != last / request.boundary_pages {
                 // Move down so that the run ends where the boundary is.
                 let boundary = last / request.boundary_pages * request.boundary_pages;
-                start = (boundary - request.pages) / align * align;
+                start = boundary.checked_sub(request.pages)? / align * align;
             }
         }
-        let start = start.checked_sub(base)?;
-        (start >= run_start).then_some(start)
+        start.checked_sub(base)
     }
 
     /// The run that satisfies `request` after the fewest moves, at most `moves_max`, if `is_movable` pages are moved out of it;
@@ -108,7 +109,9 @@ impl Physical {
         let mut counts = [0; ORDERS];
         let mut position = 0;
         while let Some(start) = self.available.first_from(position) {
-            let end = self.available.first_absent_from(start);
+            let end = self
+                .available
+                .first_absent_below(start, self.page_capacity());
             let order = (end - start).ilog2() as usize;
             if let Some(count) = counts.get_mut(order.min(ORDERS - 1)) {
                 *count += 1;
@@ -127,7 +130,7 @@ impl Physical {
             if start >= limit {
                 break;
             }
-            let end = self.available.first_absent_from(start).min(limit);
+            let end = self.available.first_absent_below(start, limit);
             largest = largest.max(end - start);
             position = end;
         }

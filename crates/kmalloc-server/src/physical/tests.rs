@@ -18,7 +18,7 @@ fn page(physical: &mut Physical) -> Option<Page> {
     loop {
         match physical.next_page()? {
             Step::Take(page) => {
-                physical.take_page(page);
+                physical.take_pages(page.index()..page.index() + 1);
                 return Some(page);
             }
             step => carry_out(physical, step),
@@ -191,7 +191,7 @@ fn dirty_memory_comes_out_last_and_cheapest_first() {
     let mut dirty: Vec<Step<()>> = Vec::new();
     while let Some(step) = physical.next_page() {
         match step {
-            Step::Take(page) => physical.take_page(page),
+            Step::Take(page) => physical.take_pages(page.index()..page.index() + 1),
             Step::SplitLarge(large) => {
                 assert_eq!((large, dirty.len()), (Large(0), 0));
                 physical.large_was_split(large);

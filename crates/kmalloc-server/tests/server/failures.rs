@@ -100,6 +100,17 @@ const OPERATIONS: &[(&str, Setup, Act)] = &[
     ("kmalloc 2.1 MiB", nothing, |s, c, _| {
         kmalloc(s, c, 530 * PAGE)
     }),
+    (
+        "map pages of a segment",
+        |s, c| match s.call(c, Request::OpenSegment { size: PAGE }) {
+            Ok(Reply::Region { address, .. }) => address + 70 * PAGE,
+            other => panic!("no segment but {other:?}"),
+        },
+        |s, c, address| {
+            let size = 20 * PAGE;
+            call(s, c, Request::Map { address, size })
+        },
+    ),
     ("kcalloc", nothing, |s, c, _| {
         let (count, size, flags) = (70, PAGE, 1);
         call(s, c, Request::Kcalloc { count, size, flags })

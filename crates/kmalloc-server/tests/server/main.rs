@@ -24,6 +24,7 @@ mod random_sharing;
 mod regions;
 mod scan;
 mod scan_shared;
+mod segments;
 mod served;
 mod sharing;
 mod sharing_ends;

@@ -59,6 +59,7 @@ struct ProgramTable {
 #[serde(deny_unknown_fields)]
 struct ClientTable {
     name: Spanned<String>,
+    count: Option<Spanned<i64>>,
     program: Option<Spanned<String>>,
     #[serde(default)]
     arguments: Vec<Spanned<String>>,
@@ -130,8 +131,12 @@ impl Reader<'_> {
         self.check_permissions(&document.client)?;
         let mut clients: Vec<Client> = Vec::new();
         for table in document.client {
+            let count = self.count(&table.count, "client.count")?;
             let client = self.client(table, &programs, &clients)?;
-            clients.push(client);
+            match count {
+                None => clients.push(client),
+                Some(count) => self.repeat(&client, count, &mut clients)?,
+            }
         }
         let end = self.text.len();
         if clients.is_empty() {
@@ -352,6 +357,31 @@ impl Reader<'_> {
             expect_calls_min: 0,
             data,
         })
+    }
+
+    /// Adds `count` clients that differ in their names alone: `NAME-1` and so on.
+    fn repeat(
+        &self,
+        client: &Client,
+        count: u16,
+        clients: &mut Vec<Client>,
+    ) -> Result<(), ManifestError> {
+        for number in 1..=count {
+            let name = format!("{}-{number}", client.name);
+            let reason = match clients.iter().find(|before| before.name == name) {
+                Some(_) => format!("there are two clients `{name}`"),
+                None if is_name(&name) => {
+                    clients.push(Client {
+                        name,
+                        ..client.clone()
+                    });
+                    continue;
+                }
+                None => format!("`{name}` has more than {NAME_BYTES_MAX} characters"),
+            };
+            return Err(self.error(self.text.len(), "client.name", &reason));
+        }
+        Ok(())
     }
 
     /// That the clients named by `starts` and `kills` are there, and that those to be started wait for it.

@@ -388,3 +388,17 @@ fn a_missing_file_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn a_client_can_be_there_many_times() {
+    let client = "[[client]]\nname = \"hello\"\nmemory_limit = \"1M\"\n";
+    let manifest = read(&format!("{PROGRAM}{client}count = 3\n")).unwrap();
+    let names: Vec<_> = manifest.clients.iter().map(|client| &client.name).collect();
+    assert_eq!(names, ["hello-1", "hello-2", "hello-3"]);
+    assert!(manifest.clients.iter().all(|client| client.program == 0));
+    let error = read(&format!("{PROGRAM}{client}count = -1\n")).unwrap_err();
+    assert_eq!((error.field, error.line), ("client.count", 7));
+    let twice = "[[client]]\nname = \"hello-2\"\nprogram = \"hello\"\nmemory_limit = \"1M\"\n";
+    let error = read(&format!("{PROGRAM}{twice}{client}count = 3\n")).unwrap_err();
+    assert!(error.reason.contains("two clients `hello-2`"), "{error}");
+}
