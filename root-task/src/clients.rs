@@ -8,9 +8,11 @@ use crate::report::{self, Lines};
 use crate::system::{Directory, StartError};
 use alloc::vec;
 use alloc::vec::Vec;
+use kmalloc_events::Event;
 use kmalloc_manifest::{OnFailure, Report};
-use kmalloc_protocol::{Error, Events, Reply, Response};
-use kmalloc_server::client::{End, Obituary};
+use kmalloc_protocol::statistics::{ClientName, Subject};
+use kmalloc_protocol::{Ended, Error, Events, Reply, Response};
+use kmalloc_server::client::{End, Fault, Obituary};
 use kmalloc_server::kernel::{ClientIndex, Kernel};
 use kmalloc_server::{Built, Outcome, Server, Work};
 
@@ -71,7 +73,7 @@ impl<'a> Clients<'a> {
             match entry.begin("", 0, |spawn| server.spawn(spawn)) {
                 Ok(client) => {
                     entry.allow(server, client);
-                    self.names.begin(client, number);
+                    self.born(server, client, number);
                 }
                 Err(error) => {
                     let (name, limit) = (entry.client.name, entry.client.memory_limit_bytes);
@@ -95,6 +97,12 @@ impl<'a> Clients<'a> {
                 let found = self.find(name);
                 Some(server.found(client, found))
             }
+            Outcome::Observe {
+                client,
+                subject,
+                of,
+                cursor,
+            } => Some(self.observe(server, client, subject, of, cursor)),
             Outcome::Ended { client, obituary } => {
                 self.note_end(server, client, &obituary);
                 None
@@ -187,6 +195,33 @@ impl<'a> Clients<'a> {
         found.map(|(client, _)| client)
     }
 
+    /// A page of figures, for who may see them. Names are the manifest's, which the server does not know.
+    fn observe(
+        &mut self,
+        server: &mut Server<Sel4>,
+        client: ClientIndex,
+        subject: u8,
+        of: u64,
+        cursor: u64,
+    ) -> Response {
+        let entry = self.names.entry(client);
+        let entry = entry.and_then(|entry| self.directory.entries().get(entry));
+        let name = || Some(self.name(server.client_of(of).ok()?));
+        let response = if !entry.is_some_and(|entry| entry.client.statistics) {
+            Err(Error::NotPermitted)
+        } else if subject == Subject::Name as u8 {
+            name()
+                .map(|name| Reply::Name(ClientName::new(name)))
+                .ok_or(Error::Stale { handle: of })
+        } else {
+            return server.observe(client, subject, of, cursor);
+        };
+        if let Err(error) = response {
+            server.fail(client, error);
+        }
+        response
+    }
+
     fn start(
         &mut self,
         server: &mut Server<Sel4>,
@@ -232,7 +267,7 @@ impl<'a> Clients<'a> {
             },
         })?;
         entry.allow(server, client);
-        self.names.begin(client, number);
+        self.born(server, client, number);
         Ok(server.handle_of(client))
     }
 
@@ -278,6 +313,36 @@ impl<'a> Clients<'a> {
         }
     }
 
+    /// A client has begun.
+    fn born(&mut self, server: &mut Server<Sel4>, client: ClientIndex, number: usize) {
+        self.names.begin(client, number);
+        if server.is_tracing()
+            && let Some(entry) = self.directory.entries().get(number)
+        {
+            let parent = server.client(client).and_then(|it| it.family.parent);
+            let event = Event::Birth {
+                client: server.handle_of(client),
+                parent: parent.map_or(0, |parent| server.handle_of(parent)),
+                name: entry.client.name,
+                program: entry.program,
+            };
+            server.kernel_mut().trace(&event);
+        }
+    }
+
+    /// A client has faulted, if there is one.
+    pub fn trace_fault(&self, server: &mut Server<Sel4>, client: ClientIndex, fault: &Fault) {
+        if server.is_tracing() && self.names.entry(client).is_some() {
+            let event = Event::Fault {
+                client: server.handle_of(client),
+                cause: fault.kind.cause(),
+                address: fault.address,
+                instruction: fault.instruction,
+            };
+            server.kernel_mut().trace(&event);
+        }
+    }
+
     /// A client has ended: reports it, and stops the system if that is what the manifest wants.
     fn note_end(&mut self, server: &mut Server<Sel4>, client: ClientIndex, obituary: &Obituary) {
         let Some(number) = self.names.end(client, &obituary.end) else {
@@ -290,6 +355,20 @@ impl<'a> Clients<'a> {
             self.lines.close();
             let outcome = report::outcome_of(obituary.end);
             report::client(entry.client.name, entry.program, outcome, obituary);
+        }
+        if server.is_tracing() {
+            let handle = server.handle_of(client);
+            let Ended {
+                cause, value, peak, ..
+            } = obituary.told(handle);
+            server.kernel_mut().trace(&Event::Death {
+                client: handle,
+                cause,
+                value,
+                calls: obituary.calls,
+                peak,
+                held: obituary.held,
+            });
         }
         let stops = entry.client.on_failure == OnFailure::Stop;
         if stops && is_failure(&obituary.end) && !self.stopped {
@@ -342,7 +421,7 @@ impl<'a> Clients<'a> {
     fn restart(&mut self, server: &mut Server<Sel4>, number: usize) {
         let entry = &self.directory.entries()[number];
         match entry.begin("", 0, |spawn| server.begin(None, spawn)) {
-            Ok(client) => self.names.begin(client, number),
+            Ok(client) => self.born(server, client, number),
             Err(error) => {
                 let name = entry.client.name;
                 print_line!("# client {name} can't be started again: {error}");

@@ -4,12 +4,14 @@
 use crate::cspace::{Layout, Place};
 use crate::devices::Devices;
 use crate::thread;
+use crate::trace::Channel;
 use crate::windows::{COPY_WINDOW, LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
 use crate::worker::Workers;
 use alloc::vec;
 use alloc::vec::Vec;
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_bucket::size_class::PAGE_SIZE;
+use kmalloc_events::Event;
 use kmalloc_manifest::Client;
 use kmalloc_protocol::Cache;
 use kmalloc_server::kernel::{
@@ -48,6 +50,8 @@ pub struct Sel4 {
     links: Vec<AbsoluteCPtr>,
     /// Those that the client receives on and calls that is built now.
     pub(crate) connection: Connection,
+    /// Where traces go.
+    pub(crate) channel: Option<Channel>,
 }
 
 /// The endpoints between clients that one of them has.
@@ -87,6 +91,7 @@ impl Sel4 {
             alarms_us: [None; 2],
             links,
             connection: Connection::default(),
+            channel: None,
         }
     }
 
@@ -469,6 +474,12 @@ impl Kernel for Sel4 {
             .cptr(Slot::Client(client, ClientObject::Notification))
             .cast();
         notification.signal();
+    }
+
+    fn trace(&mut self, event: &Event<'_>) {
+        if let Some(channel) = &self.channel {
+            channel.send(event);
+        }
     }
 
     fn now_us(&mut self) -> Result<u64, Refused> {

@@ -24,6 +24,7 @@ mod serve;
 mod system;
 mod thread;
 mod timer;
+mod trace;
 mod untypeds;
 mod windows;
 mod worker;
@@ -32,6 +33,7 @@ use clients::Clients;
 use kmalloc_manifest::System;
 use sel4_root_task::root_task;
 use system::Directory;
+use trace::{Channel, Sampler};
 
 /// What QEMU's exit status is made of.
 mod exit_code {
@@ -80,6 +82,7 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
             return false;
         }
     };
+    let channel = system.settings().trace.then(|| Channel::open(bootinfo));
     let mut booted = match boot::boot(bootinfo) {
         Ok(booted) => booted,
         Err(error) => {
@@ -103,6 +106,21 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
         print_line!("# devices can't be looked for: the kernel refused with error {code}");
         return false;
     }
+    let server_bytes = total - booted.server.books().total;
+    let sampler = match channel.transpose().and_then(|channel| {
+        let Some(channel) = channel else {
+            return Ok(None);
+        };
+        booted.server.kernel_mut().channel = Some(channel);
+        booted.server.trace();
+        Sampler::begin(&mut booted.server, total, server_bytes).map(Some)
+    }) {
+        Ok(sampler) => sampler,
+        Err(error) => {
+            print_line!("# nothing can be traced: {error}");
+            return false;
+        }
+    };
     let mut clients = Clients::new(Directory::new(&system));
     if !clients.start_all(&mut booted.server) {
         return false;
@@ -114,9 +132,8 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
         print_line!("# the server can't have the clients' priority: {error}");
         return false;
     }
-    let server_bytes = total - booted.server.books().total;
     let pieces = core::mem::take(&mut booted.pieces);
-    let mut server = serve::Desk::new(booted, clients).serve();
+    let mut server = serve::Desk::new(booted, clients, sampler).serve();
     if let Err(refused) = server.kernel_mut().stop_workers() {
         print_line!("# the workers can't be stopped: {refused:?}");
         return false;

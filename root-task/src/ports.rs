@@ -13,8 +13,10 @@ const EXIT: usize = 1;
 pub const TIMER: usize = 2;
 /// Which holds those of PCI's configuration space.
 pub const PCI: usize = 3;
+/// Which holds those of the trace channel, if there is one.
+pub const TRACE: usize = 4;
 /// How many of them hold ports.
-pub const SLOTS: usize = 4;
+pub const SLOTS: usize = 5;
 
 /// Gets the console going, before anything can fail.
 pub fn start_console(bootinfo: &BootInfoPtr) -> sel4::Result<()> {

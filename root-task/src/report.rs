@@ -5,6 +5,7 @@
 use crate::console::Console;
 use crate::names::Ends;
 use core::fmt::{self, Write};
+use kmalloc_events::Held;
 use kmalloc_manifest::{FaultKind, Outcome};
 use kmalloc_server::Books;
 use kmalloc_server::client::{End, FaultKind as Kind, Obituary};
@@ -37,11 +38,26 @@ pub fn client(name: &str, program: &str, outcome: Outcome, obituary: &Obituary) 
         calls,
         peak_bytes,
         held_bytes,
+        held,
         ..
     } = obituary;
     print_line!(
         "@client name={name} program={program} result={outcome} calls={calls} peak={peak_bytes} held={held_bytes}"
     );
+    if *held_bytes > 0 {
+        let Held {
+            blocks,
+            block_bytes,
+            resident_bytes,
+            large_bytes,
+            dma_bytes,
+            shared_bytes,
+        } = held;
+        print_line!(
+            "# {name} held {block_bytes} bytes in {blocks} served blocks, and bytes of buckets {resident_bytes}, \
+             large {large_bytes}, DMA {dma_bytes}, shared {shared_bytes}"
+        );
+    }
 }
 
 /// The record of a client whose ends are only counted.

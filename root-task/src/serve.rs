@@ -6,6 +6,7 @@ use crate::clients::Clients;
 use crate::kernel::Sel4;
 use crate::thread;
 use crate::timer;
+use crate::trace::{self, Sampler};
 use crate::worker::cleaner::{self, Report};
 use kmalloc_protocol::message::{
     BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_response, quick,
@@ -40,11 +41,13 @@ pub struct Desk<'a> {
     endpoint: cap::Endpoint,
     reply: sel4::CPtr,
     clients: Clients<'a>,
+    /// Sends samples, if somebody traces.
+    sampler: Option<Sampler>,
 }
 
 impl<'a> Desk<'a> {
     /// The server that boot built, with those of `clients` alive that start at boot.
-    pub fn new(booted: Booted, clients: Clients<'a>) -> Desk<'a> {
+    pub fn new(booted: Booted, clients: Clients<'a>, sampler: Option<Sampler>) -> Desk<'a> {
         let Booted {
             server,
             endpoint,
@@ -56,6 +59,7 @@ impl<'a> Desk<'a> {
             endpoint,
             reply,
             clients,
+            sampler,
         }
     }
 
@@ -88,6 +92,9 @@ impl<'a> Desk<'a> {
                     }
                     None if self.clients.is_over(&mut self.server) => {
                         self.clients.report_counts();
+                        if let Some(sampler) = self.sampler {
+                            sampler.end(&mut self.server);
+                        }
                         return self.server;
                     }
                     None => endpoint.recv_with_mrs(authority()),
@@ -126,18 +133,20 @@ impl<'a> Desk<'a> {
             && !Badge::unpack(received.badge).fault
             && let Some(request) = words::decode_request(&received.msg, length)
         {
+            let start = self.start();
             let outcome = self.server.handle_request(received.badge, request);
-            let response = self.clients.finish(&mut self.server, outcome)?;
-            return Some(encode(&response));
+            let response = self.clients.finish(&mut self.server, outcome);
+            return self.respond(received, start, response);
         }
         if length <= SHORT_WORDS && !Badge::unpack(received.badge).fault {
             let bytes = bytes_of(&received.msg);
             let message = bytes.get(..length * 8).unwrap_or(&bytes);
+            let start = self.start();
             let outcome = self
                 .server
                 .handle(received.badge, received.info.label(), caps, message);
-            let response = self.clients.finish(&mut self.server, outcome)?;
-            return Some(encode(&response));
+            let response = self.clients.finish(&mut self.server, outcome);
+            return self.respond(received, start, response);
         }
         self.answer_long(received, caps)
     }
@@ -225,10 +234,13 @@ impl<'a> Desk<'a> {
                 .fault
                 .then(|| sel4_extension::fault(buffer, &received.info))
         });
+        let start = self.start();
         let outcome = match fault {
             Some(fault) => {
                 let kernel = self.server.kernel_mut();
                 let fault = describe(kernel, badge.client, fault.as_ref());
+                self.clients
+                    .trace_fault(&mut self.server, badge.client, &fault);
                 self.server.fault(received.badge, fault)
             }
             None => {
@@ -244,8 +256,48 @@ impl<'a> Desk<'a> {
                 words: [0; SHORT_WORDS],
             });
         }
-        let response = self.clients.finish(&mut self.server, outcome)?;
-        Some(encode(&response))
+        let response = self.clients.finish(&mut self.server, outcome);
+        self.respond(received, start, response)
+    }
+
+    /// When a request begins to be served, if that is measured.
+    #[inline(always)]
+    fn start(&self) -> Option<u64> {
+        self.server.measures().then(trace::ticks)
+    }
+
+    /// Sends a response.
+    #[inline(always)]
+    fn respond(
+        &mut self,
+        received: &RecvWithMRs,
+        start: Option<u64>,
+        response: Option<Response>,
+    ) -> Option<Answer> {
+        if let Some(start) = start {
+            self.note(received, start, &response);
+        }
+        response.as_ref().map(encode)
+    }
+
+    /// Counts a request that took since `start`. Who traces hears of it, and of more: a few samples go out with each
+    /// message.
+    #[cold]
+    #[inline(never)]
+    fn note(&mut self, received: &RecvWithMRs, start: u64, response: &Option<Response>) {
+        let took = trace::ticks().saturating_sub(start);
+        let operation = received.msg[0] as u8;
+        if let Some(response) = response {
+            self.server.note_call(operation, took);
+            if let Some(sampler) = &mut self.sampler {
+                let error = response.err().map_or(0, |error| error.number());
+                let client = Badge::unpack(received.badge).client;
+                sampler.call(&mut self.server, client, operation, took, error);
+            }
+        }
+        if let Some(sampler) = &mut self.sampler {
+            sampler.step(&mut self.server);
+        }
     }
 }
 

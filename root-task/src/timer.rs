@@ -6,6 +6,7 @@
 //! system without alarms has no interrupts, and no notification on the way of its messages.
 
 use crate::interrupts::{self, Handler, Pin, Target};
+use crate::trace::ticks;
 use kmalloc_server::client::SIGNAL;
 use sel4::AbsoluteCPtr;
 use sel4_extension::IOPort;
@@ -46,11 +47,6 @@ pub struct Timer {
     due_us: Option<u64>,
 }
 
-fn ticks() -> u64 {
-    // SAFETY: every x86_64 processor has the instruction, and seL4 does not forbid it to user programs.
-    unsafe { core::arch::x86_64::_rdtsc() }
-}
-
 impl Timer {
     /// The clock; time begins now.
     pub fn new(ports: IOPort, handler: Handler, notification: AbsoluteCPtr) -> Timer {
@@ -72,6 +68,11 @@ impl Timer {
         };
         let passed = ticks() - self.boot_ticks;
         Ok(passed / hertz * MICROSECONDS + passed % hertz * MICROSECONDS / hertz)
+    }
+
+    /// Ticks of the processor's counter in a second. Nothing is set up for an alarm.
+    pub fn ticks_per_second(&self) -> sel4::Result<u64> {
+        self.hertz.map_or_else(|| self.calibrate(), Ok)
     }
 
     /// Rings once when it is `due_us`, in microseconds since boot; a time set before is forgotten.

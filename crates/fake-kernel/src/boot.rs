@@ -39,6 +39,7 @@ impl FakeKernel {
             clock: Default::default(),
             signals: Vec::new(),
             machine: Default::default(),
+            traced: Vec::new(),
         };
         for &(address, size_bits) in ram {
             assert!(size_bits >= 12 && address.is_multiple_of(1 << size_bits));

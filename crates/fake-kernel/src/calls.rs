@@ -8,6 +8,7 @@ use crate::objects::consecutive;
 use crate::space::{Space, USER_END};
 use crate::{ASID_POOL_SIZE, FakeKernel, LEDGER_ENTRIES, LEDGER_FRAMES, RETYPE_MAX};
 use kmalloc_bucket::ledger::Entry;
+use kmalloc_events::{Event, FRAME_BYTES_MAX};
 use kmalloc_server::kernel::{
     ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadIndex,
     ThreadStart, Worker,
@@ -445,6 +446,16 @@ impl Kernel for FakeKernel {
             "{client:?} is signalled and has no notification"
         );
         self.signals.push(client);
+    }
+
+    fn trace(&mut self, event: &Event<'_>) {
+        let mut frame = [0; FRAME_BYTES_MAX];
+        let record = kmalloc_events::Record {
+            ticks: 0,
+            event: *event,
+        };
+        let frame = kmalloc_events::encode(&record, &mut frame);
+        self.traced.push(frame.expect("a record fits").to_vec());
     }
 
     fn now_us(&mut self) -> Result<u64, Refused> {

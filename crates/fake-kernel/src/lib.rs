@@ -72,6 +72,8 @@ pub struct FakeKernel {
     signals: Vec<ClientIndex>,
     /// The devices.
     machine: FakeMachine,
+    /// Frames of what the server told of, in order.
+    traced: Vec<Vec<u8>>,
 }
 
 /// Time, which goes on only when a test says so.
@@ -166,6 +168,11 @@ impl FakeKernel {
     /// The time for which the clock was set, if any.
     pub fn alarm(&self) -> Option<u64> {
         self.clock.alarm_us
+    }
+
+    /// Frames of what the server has told of since the test last asked.
+    pub fn take_traced(&mut self) -> Vec<Vec<u8>> {
+        core::mem::take(&mut self.traced)
     }
 
     /// The clients that were signalled since this was asked last, in order.

@@ -8,6 +8,8 @@ use crate::Expectation;
 pub struct Settings {
     /// Free bytes below which memory counts as short; `None` leaves it to the server.
     pub pressure_mark_bytes: Option<u64>,
+    /// Whether the server tells of what it does, on the trace channel.
+    pub trace: bool,
 }
 
 /// A program that clients run.
@@ -62,6 +64,8 @@ pub struct Client<'a> {
     pub kills: Texts<'a>,
     /// How many children it may have at once.
     pub children_max: u16,
+    /// Whether it may see figures about the whole system.
+    pub statistics: bool,
     /// Whether each of its ends is reported, or only how many there were.
     pub report: Report,
     /// Bytes that the client finds mapped read-only when it starts (a trace, say); may be empty. Not aligned.

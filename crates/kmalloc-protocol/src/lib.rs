@@ -18,6 +18,7 @@ pub mod message;
 mod padding;
 mod reply;
 mod request;
+pub mod statistics;
 pub mod window;
 
 pub use error::{BadMessage, Error};

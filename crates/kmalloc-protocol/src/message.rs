@@ -16,7 +16,7 @@ pub const WORDS_MAX: usize = 120;
 /// Bytes of the longest message.
 pub const BYTES_MAX: usize = WORDS_MAX * 8;
 /// How many requests there are; their numbers are below this.
-pub const REQUEST_COUNT: u8 = 39;
+pub const REQUEST_COUNT: u8 = 40;
 /// Bytes of text in one `Print` request: the opcode and the length take three.
 pub const TEXT_BYTES_MAX: usize = BYTES_MAX - 3;
 /// Bytes of text in one `Start` request: the opcode, padding, the size and the length take eighteen.

@@ -70,6 +70,52 @@ macro_rules! after {
     };
 }
 
+/// `u32`s of fixed width, one behind the other.
+pub(crate) mod counts {
+    use super::{Deserializer, Error, SeqAccess, SerializeTuple, Serializer, Visitor, fmt};
+
+    struct Counts<const COUNT: usize>;
+
+    impl<'de, const COUNT: usize> Visitor<'de> for Counts<COUNT> {
+        type Value = [u32; COUNT];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{COUNT} u32")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut bytes: A) -> Result<[u32; COUNT], A::Error> {
+            let mut counts = [0; COUNT];
+            for (index, count) in counts.iter_mut().enumerate() {
+                let mut value = [0; 4];
+                for byte in &mut value {
+                    *byte = bytes
+                        .next_element()?
+                        .ok_or_else(|| A::Error::invalid_length(index, &"more bytes"))?;
+                }
+                *count = u32::from_le_bytes(value);
+            }
+            Ok(counts)
+        }
+    }
+
+    pub fn serialize<S: Serializer, const COUNT: usize>(
+        counts: &[u32; COUNT],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple(4 * COUNT)?;
+        for byte in counts.iter().flat_map(|count| count.to_le_bytes()) {
+            tuple.serialize_element(&byte)?;
+        }
+        tuple.end()
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>, const COUNT: usize>(
+        deserializer: D,
+    ) -> Result<[u32; COUNT], D::Error> {
+        deserializer.deserialize_tuple(4 * COUNT, Counts::<COUNT>)
+    }
+}
+
 after!(after3, 3);
 after!(after4, 4);
 after!(after6, 6);

@@ -320,4 +320,16 @@ pub enum Request<'a> {
         /// The function, as it was opened.
         function: u8,
     },
+    /// Figures about the whole system, if the manifest lets the client see them. Reply: a page of them, or
+    /// [`Done`](crate::Reply::Done) where there are no more.
+    Observe {
+        /// The number of a [`Subject`](crate::statistics::Subject).
+        subject: u8,
+        /// Whom or what: a handle, or the number of a request.
+        #[serde(with = "after6")]
+        of: u64,
+        /// Where to go on: 0 first, then what the last page said.
+        #[serde(with = "le")]
+        cursor: u64,
+    },
 }

@@ -5,6 +5,7 @@
 //! be added to the document, with nobody keeping a list of it here.
 
 use kmalloc_protocol::message::{BYTES_MAX, TEXT_BYTES_MAX, decode_request, decode_response};
+use kmalloc_protocol::statistics::Subject;
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{BadMessage, Cache, Error, Flags, LABEL, PROTOCOL_VERSION, Reply};
 use std::fmt::Debug;
@@ -54,6 +55,10 @@ fn documented_fields(cell: &str, start: usize) -> (Vec<String>, usize) {
         end = match kind {
             "u64" => end.next_multiple_of(8) + 8,
             "u32" => end + 4,
+            "[u32; 8]" => end + 32,
+            "[u32; 10]" => end + 40,
+            "[u32; 16]" => end + 64,
+            "[u8; 32]" => end + 32,
             // Empty text is its length alone.
             "u8" | "str" => end + 1,
             other => panic!("no such type: {other}"),
@@ -191,6 +196,14 @@ fn cache_modes_and_windows_are_documented() {
         .map(|row| [row[0].clone(), row[1].clone()]);
     let windows = Window::ALL.map(|window| [(window as u8).to_string(), format!("{window:?}")]);
     assert!(documented.eq(windows));
+}
+
+#[test]
+fn every_subject_is_documented() {
+    let rows = table("| number | subject |");
+    let documented = rows.iter().map(|row| [row[0].clone(), row[1].clone()]);
+    let subjects = (0..=u8::MAX).map_while(Subject::from_number);
+    assert!(documented.eq(subjects.map(|it| [(it as u8).to_string(), format!("{it:?}")])));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::physical::Page;
 use crate::run::RunPlan;
 use crate::segments::address_of;
 use crate::share::check_access;
+use crate::statistics::Traced;
 use kmalloc_bucket::ledger::{Entry, Use};
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Cache, Error, Reply, Response};
@@ -55,6 +56,9 @@ impl<K: Kernel> Server<K> {
             frame = self.info(Page(frame)).next;
         }
         self.write_run_entries(number, &plan);
+        if self.traces {
+            self.trace_run(client, Window::Shared, number, pages, Traced::Attach);
+        }
         Ok(Reply::Region {
             address: address_of(Window::Shared, number) as u64,
             size: bytes(pages),
@@ -157,6 +161,7 @@ impl<K: Kernel> Server<K> {
             self.refund_slots(client, 1);
             return Err(Error::OutOfSlots { limit });
         };
+        account.counters.attached_pages += 1;
         if let Some(dataspace) = self.dataspaces.get_mut(dataspace) {
             dataspace.copies += 1;
         }
@@ -172,6 +177,7 @@ impl<K: Kernel> Server<K> {
             dataspace.copies -= 1;
         }
         if let Some(account) = self.clients.get_mut(place.owner.index()) {
+            account.counters.attached_pages -= 1;
             self.copies.give(copy, &mut account.copies);
         }
         self.refund_slots(place.owner, 1);

@@ -9,6 +9,8 @@ use crate::segments::SEGMENT_PAGES;
 use crate::spawn::Build;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_bucket::size_class::CLASS_COUNT;
+use kmalloc_events::Held;
+use kmalloc_protocol::statistics::REASONS;
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Cause, Error};
 
@@ -206,6 +208,16 @@ pub struct Counters {
     pub dma_pages: u64,
     /// Pages of the dataspaces that it has made and holds.
     pub dataspace_pages: u64,
+    /// Of the pages of buckets and large regions, those of large regions.
+    pub large_pages: u64,
+    /// Pages of dataspaces that it has attached.
+    pub attached_pages: u64,
+    /// Chunks that its kernel objects are made of.
+    pub object_chunks: u64,
+    /// Pages of the server's books about it.
+    pub ledger_pages: u64,
+    /// Requests refused, by the number of the error; the last one has all above.
+    pub reasons: [u32; REASONS],
 }
 
 /// A place in the registry.
@@ -213,7 +225,8 @@ pub struct Counters {
 pub struct Client {
     /// Where it is in its life.
     pub life: Life,
-    /// The badge of its requests while it is alive, else [`NO_BADGE`].
+    /// The badge of its requests while it is alive, else [`NO_BADGE`]; that one too while all requests are measured, so that
+    /// none is served quickly.
     pub badge: u64,
     /// Which life of this place; a badge from an earlier one is stale.
     pub generation: u16,
@@ -311,6 +324,18 @@ pub struct Family {
 // From an index to the place is one instruction, a multiplication. By a power of two it would be two: copied and shifted.
 const _: () = assert!(!size_of::<Client>().is_power_of_two());
 
+impl Counters {
+    /// Counts a request that was refused.
+    #[cold]
+    pub(crate) fn count_failure(&mut self, error: Error) {
+        self.failures += 1;
+        let reason = (error.number() as usize).min(REASONS - 1);
+        if let Some(count) = self.reasons.get_mut(reason) {
+            *count = count.saturating_add(1);
+        }
+    }
+}
+
 impl Client {
     /// A vacant place.
     pub const VACANT: Client = Client {
@@ -353,6 +378,11 @@ impl Client {
             region_pages: 0,
             dma_pages: 0,
             dataspace_pages: 0,
+            large_pages: 0,
+            attached_pages: 0,
+            object_chunks: 0,
+            ledger_pages: 0,
+            reasons: [0; REASONS],
         },
         serial: 0,
         family: Family {
@@ -375,6 +405,16 @@ impl Client {
     /// is common to all, so no client may take it all.
     pub fn segment_limit(&self) -> usize {
         SEGMENTS_BASE + self.limit_pages / (SEGMENT_PAGES / 4)
+    }
+
+    /// The badge of the requests of the client in place `client`, in this life.
+    pub fn own_badge(&self, client: ClientIndex) -> u64 {
+        let badge = Badge {
+            client,
+            generation: self.generation,
+            fault: false,
+        };
+        badge.pack()
     }
 
     /// The segment list of a window.
@@ -413,4 +453,6 @@ pub struct Obituary {
     pub peak_bytes: u64,
     /// Bytes of blocks, regions and DMA memory that it had not given back.
     pub held_bytes: u64,
+    /// The same by kind.
+    pub held: Held,
 }

@@ -45,6 +45,17 @@ pub enum Outcome<'m> {
         /// The name.
         name: &'m str,
     },
+    /// Figures for this client, if the manifest lets it see them: respond with what [`Server::observe`] gives.
+    Observe {
+        /// Who asks.
+        client: ClientIndex,
+        /// The number of a subject.
+        subject: u8,
+        /// Whom or what.
+        of: u64,
+        /// Where to go on.
+        cursor: u64,
+    },
     /// The client is gone; nobody waits for a response.
     Ended {
         /// Who.
@@ -150,7 +161,7 @@ impl<K: Kernel> Server<K> {
     #[inline(never)]
     fn refuse(&mut self, client: ClientIndex, error: Error) -> Quick {
         if let Some(account) = self.clients.get_mut(client.index()) {
-            account.counters.failures += 1;
+            account.counters.count_failure(error);
         }
         self.refusal = error;
         Quick::Refused
@@ -272,6 +283,18 @@ impl<K: Kernel> Server<K> {
             Request::Attach { writable, token } => self.attach(client, token, writable),
             Request::Detach { address } => self.detach(client, address),
             Request::CloseDataspace { token } => self.close_dataspace(client, token),
+            Request::Observe {
+                subject,
+                of,
+                cursor,
+            } => {
+                return Outcome::Observe {
+                    client,
+                    subject,
+                    of,
+                    cursor,
+                };
+            }
             Request::Find { name } => return Outcome::Find { client, name },
             Request::Print { text } => return Outcome::Print { client, text },
             Request::Exit { status } => return self.end(client, End::Exit { status }),
@@ -311,7 +334,7 @@ impl<K: Kernel> Server<K> {
     #[inline(never)]
     pub fn fail<'m>(&mut self, client: ClientIndex, error: Error) -> Outcome<'m> {
         if let Some(account) = self.clients.get_mut(client.index()) {
-            account.counters.failures += 1;
+            account.counters.count_failure(error);
         }
         Outcome::Respond(Err(error))
     }

@@ -5,6 +5,7 @@ use crate::machine::Machine;
 pub use crate::machine::{InterruptSource, MessageInterrupt};
 use crate::physical::{Chunk, Large, Page};
 use kmalloc_bucket::ledger::Entry;
+use kmalloc_events::Event;
 use kmalloc_protocol::Cache;
 
 /// Where a capability of the server's lies. Every object has a slot of its own by construction, so that no slot is
@@ -279,6 +280,9 @@ pub trait Kernel: Machine {
     fn hurry_cleaner(&mut self, hurried: bool);
     /// Signals a client's notification.
     fn signal(&mut self, client: ClientIndex);
+
+    /// Tells of what has happened, where somebody listens; called only while the server traces.
+    fn trace(&mut self, event: &Event<'_>);
 
     /// Microseconds since boot.
     fn now_us(&mut self) -> Result<u64, Refused>;

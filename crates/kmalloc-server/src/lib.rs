@@ -41,6 +41,7 @@ pub mod segments;
 mod served;
 mod share;
 pub mod spawn;
+mod statistics;
 mod tables;
 mod threads;
 
@@ -55,6 +56,8 @@ use dataspace::{DATASPACES_MAX, Dataspace, Dataspaces};
 pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
+use kmalloc_protocol::message::REQUEST_COUNT;
+use kmalloc_protocol::statistics::CallFigures;
 pub use lives::Work;
 use memory::PageInfo;
 use pci::{FUNCTIONS_MAX, Function};
@@ -87,6 +90,12 @@ pub struct Server<K> {
     functions: Vec<Function>,
     /// Why the last quick request was refused: out of the way of those that are not.
     refusal: Error,
+    /// How long requests took, by their number.
+    latencies: Vec<CallFigures>,
+    /// Whether requests are measured.
+    measures: bool,
+    /// Whether the kernel is told of what happens.
+    traces: bool,
 }
 
 /// The books: bytes that are free and bytes that clients have; with the server's own they are all there is.
@@ -165,6 +174,9 @@ impl<K: Kernel> Server<K> {
             board: notices::Board::new(total_pages / PRESSURE_SHARE),
             functions: Vec::with_capacity(FUNCTIONS_MAX),
             refusal: Error::NotPermitted,
+            latencies: vec![CallFigures::default(); usize::from(REQUEST_COUNT)],
+            measures: false,
+            traces: false,
         }
     }
 

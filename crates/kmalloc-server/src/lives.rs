@@ -66,16 +66,14 @@ impl<K: Kernel> Server<K> {
             return Outcome::Ignore;
         }
         let (counters, threads) = (account.counters, account.threads);
+        let held = counters.held();
         let waits_in_queue = account.life == Life::Building;
         let obituary = Obituary {
             end,
             calls: counters.calls,
             peak_bytes: bytes(account.committed_peak),
-            held_bytes: counters.block_bytes
-                + bytes(
-                    (counters.region_pages + counters.dma_pages + counters.dataspace_pages)
-                        as usize,
-                ),
+            held_bytes: held.bytes(),
+            held,
         };
         account.life = Life::Ending;
         account.badge = NO_BADGE;
@@ -353,7 +351,7 @@ impl<K: Kernel> Server<K> {
 
 impl Obituary {
     /// What a parent is told.
-    fn told(&self, handle: u64) -> Ended {
+    pub fn told(&self, handle: u64) -> Ended {
         let (cause, value, instruction) = match self.end {
             End::Exit { status } => (Cause::Exit, u64::from(status), 0),
             End::Killed => (Cause::Killed, 0, 0),

@@ -197,7 +197,9 @@ impl<K: Kernel> Server<K> {
         };
         self.physical.take_chunk(chunk);
         let first = chunk.first_page();
-        let next = core::mem::replace(head(self.client_mut(client)?), first.0);
+        let account = self.client_mut(client)?;
+        account.counters.object_chunks += 1;
+        let next = core::mem::replace(head(account), first.0);
         self.set_info(
             first,
             PageInfo {

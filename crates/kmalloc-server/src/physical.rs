@@ -14,6 +14,7 @@
 //! This module decides and counts; it invokes nothing. A [`Step`] says which kernel operation has to come first.
 
 mod cleaning;
+mod figures;
 mod forms;
 mod runs;
 mod units;

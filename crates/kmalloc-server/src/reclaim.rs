@@ -103,7 +103,9 @@ impl<K: Kernel> Server<K> {
         for page in chunk.pages() {
             self.set_info(Page(page as u32), PageInfo::FREE);
         }
-        self.client_mut(client)?.chunks = next;
+        let account = self.client_mut(client)?;
+        account.chunks = next;
+        account.counters.object_chunks -= 1;
         self.refund(client, CHUNK_PAGES, 1 + objects);
         self.physical.give_chunk(chunk);
         self.wake_cleaner();

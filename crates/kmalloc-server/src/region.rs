@@ -95,7 +95,9 @@ impl<K: Kernel> Server<K> {
             Err(Error::OutOfSlots { .. }) => self.map_run(client, &plan(pages))?,
             other => other?,
         };
-        self.client_mut(client)?.counters.region_pages += pages as u64;
+        let counters = &mut self.client_mut(client)?.counters;
+        counters.region_pages += pages as u64;
+        counters.large_pages += pages as u64;
         Ok(Reply::Region {
             address: address_of(Window::Large, number) as u64,
             size: bytes(pages),
@@ -115,6 +117,7 @@ impl<K: Kernel> Server<K> {
             .map_or(wanted, |entry| entry.length as usize);
         let counters = &mut self.client_mut(client)?.counters;
         counters.region_pages = counters.region_pages - pages as u64 + now as u64;
+        counters.large_pages = counters.large_pages - pages as u64 + now as u64;
         Ok(Reply::Region {
             address: address_of(window, moved) as u64,
             size: bytes(now),
@@ -128,9 +131,13 @@ impl<K: Kernel> Server<K> {
         {
             return self.release_segment(client, segment);
         }
-        let (_, number, _) = self.find_region(client, address)?;
+        let (window, number, _) = self.find_region(client, address)?;
         let pages = self.release_run(client, number)?;
-        self.client_mut(client)?.counters.region_pages -= pages as u64;
+        let counters = &mut self.client_mut(client)?.counters;
+        counters.region_pages -= pages as u64;
+        if window == Window::Large {
+            counters.large_pages -= pages as u64;
+        }
         Ok(Reply::Done)
     }
 

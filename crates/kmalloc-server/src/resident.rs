@@ -6,6 +6,7 @@ use crate::kernel::{ClientIndex, Kernel};
 use crate::memory::bytes;
 use crate::run::RunPlan;
 use crate::segments::{SEGMENT_PAGES, address_of, page_number, place_of};
+use crate::statistics::Traced;
 use core::ops::Range;
 use kmalloc_bucket::ledger::{NONE, Use};
 use kmalloc_bucket::size_class::PAGE_SIZE;
@@ -70,6 +71,9 @@ impl<K: Kernel> Server<K> {
                     return Err(error);
                 }
             }
+        }
+        if self.traces {
+            self.trace_run(client, Window::Resident, first, range.len(), Traced::Map);
         }
         self.count_pages(client, segment, range.len() as i64)?;
         Ok(Reply::Done)

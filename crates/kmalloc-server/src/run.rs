@@ -6,6 +6,7 @@ use crate::kernel::{ClientIndex, Kernel, Mapping, Slot};
 use crate::memory::Role;
 use crate::physical::{Large, Page};
 use crate::segments::{SEGMENT_PAGES, address_of, page_number};
+use crate::statistics::Traced;
 use core::ops::Range;
 use kmalloc_bucket::ledger::{Entry, NONE, Use};
 use kmalloc_bucket::size_class::PAGE_SIZE;
@@ -76,6 +77,9 @@ impl<K: Kernel> Server<K> {
             }
         }
         self.write_run_entries(number, plan);
+        if self.traces {
+            self.trace_run(client, plan.window, number, plan.pages, Traced::Grant);
+        }
         Ok(number)
     }
 
@@ -280,6 +284,9 @@ impl<K: Kernel> Server<K> {
 
     /// Unmaps the first `count` pages from `number` on and frees their frames. Entries are retired.
     pub(crate) fn unmap_pages(&mut self, number: u32, count: usize) -> Result<(), Error> {
+        if self.traces {
+            self.trace_unmapped(number, count);
+        }
         let mut at = number;
         let end = number + count as u32;
         while at < end {

@@ -283,6 +283,7 @@ impl<K: Kernel> Server<K> {
                 };
                 self.run_thread(client, ThreadIndex::FIRST, Page(build.page), registers)?;
                 self.client_mut(client)?.life = Life::Alive;
+                self.measure_client(client);
                 return Ok(true);
             }
         }

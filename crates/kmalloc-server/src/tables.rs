@@ -309,6 +309,7 @@ impl<K: Kernel> Server<K> {
             {
                 *place = frame.0;
                 open.ledger_frames += 1;
+                self.client_mut(client)?.counters.ledger_pages += 1;
             }
         }
     }
@@ -325,7 +326,11 @@ impl<K: Kernel> Server<K> {
             return Ok(false);
         };
         self.kernel.pop_ledger(segment, Page(frame))?;
+        let owner = ClientIndex(self.info(Page(frame)).owner);
         self.return_page(Page(frame), false);
+        if let Some(account) = self.clients.get_mut(owner.index()) {
+            account.counters.ledger_pages -= 1;
+        }
         if let Some(open) = self.segments.get_mut(segment) {
             open.ledger_frames -= 1;
         }

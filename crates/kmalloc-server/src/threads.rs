@@ -108,7 +108,7 @@ impl<K: Kernel> Server<K> {
         registers: Registers,
     ) -> Result<(), Error> {
         let account = self.client_mut(client)?;
-        let (vspace, badge) = (Page(account.vspace), account.badge);
+        let (vspace, badge) = (Page(account.vspace), account.own_badge(client));
         let (priority, budget) = (account.priority, account.budget);
         let fault_badge = Badge {
             fault: true,

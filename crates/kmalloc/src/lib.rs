@@ -69,6 +69,8 @@ mod server_source;
 mod shared;
 mod source;
 #[cfg(feature = "server")]
+pub mod statistics;
+#[cfg(feature = "server")]
 pub mod thread;
 mod thread_heap;
 mod threading;

@@ -32,6 +32,7 @@ Examples:
   ./simulate test                      every test, on the host and in QEMU
   ./simulate test krealloc             those with krealloc in their name
   ./simulate bench                     what calls and allocations cost, beside others
+  ./simulate report -o report.html     run, and show the run as a page for a browser
   ./simulate new counter               a client program of your own, and a system to run it in
   ./simulate --system clients/systems/counter.toml
   ./simulate gdb --system clients/systems/c.toml -- -ex 'break _start'
@@ -50,6 +51,8 @@ pub enum Command {
     Bench(BenchArguments),
     /// Install what is missing on this machine.
     Setup(SetupArguments),
+    /// Show a run as one HTML page: memory, buckets, latencies, clients, tests, benches.
+    Report(ReportArguments),
     /// Record what a program asks of its allocator, as a trace for --trace.
     Record(RecordArguments),
     /// Make a client program that works, and a system to run it in.
@@ -112,6 +115,9 @@ pub struct RunArguments {
     /// Write what was found to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Have the server tell of what it does, and write that to this file; `./simulate report` shows it.
+    #[arg(long, value_name = "FILE")]
+    pub trace_out: Option<PathBuf>,
     /// Wait for a debugger before the first instruction, and say how to attach one.
     #[arg(long)]
     pub gdb: bool,
@@ -134,6 +140,32 @@ pub struct TestArguments {
     /// Also the systems in clients/systems/long, which take an hour or so.
     #[arg(long, conflicts_with = "host")]
     pub long: bool,
+    /// Write each test and its result to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArguments,
+}
+
+/// Options of `report`.
+#[derive(Args, Clone, Debug)]
+pub struct ReportArguments {
+    /// The page.
+    #[arg(long, short, value_name = "FILE", default_value = "report.html")]
+    pub output: PathBuf,
+    /// A trace that `run --trace-out` wrote; without it, a system is run and traced.
+    #[arg(long, value_name = "FILE")]
+    pub trace_in: Option<PathBuf>,
+    /// The system to run [default: clients/system.toml].
+    #[arg(long, value_name = "FILE", conflicts_with = "trace_in")]
+    pub system: Option<PathBuf>,
+    /// What `run --json` or `test --json` wrote: its tests are listed.
+    #[arg(long, value_name = "FILE")]
+    pub results: Vec<PathBuf>,
+    /// What `bench --json` wrote: its figures are drawn.
+    #[arg(long, value_name = "FILE")]
+    pub bench: Vec<PathBuf>,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArguments,

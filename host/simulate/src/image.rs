@@ -80,6 +80,7 @@ pub fn archive(manifest: &Manifest, elfs: &[Vec<u8>]) -> Result<Vec<u8>> {
                 starts: Texts::new(starts).context("starts")?,
                 kills: Texts::new(kills).context("kills")?,
                 children_max: client.children_max,
+                statistics: client.statistics,
                 report: client.report,
                 data: &client.data,
             })
@@ -87,6 +88,7 @@ pub fn archive(manifest: &Manifest, elfs: &[Vec<u8>]) -> Result<Vec<u8>> {
         .collect();
     let settings = Settings {
         pressure_mark_bytes: manifest.run.pressure_mark.map(|mark| mark.0),
+        trace: manifest.run.trace,
     };
     encode(settings, &programs, &clients?).context("the system can't be packed")
 }

@@ -13,6 +13,7 @@ mod libtest;
 mod manifest;
 mod multiboot;
 mod new;
+mod page;
 mod process;
 mod programs;
 mod project;
@@ -88,6 +89,7 @@ fn act(cli: Cli) -> Result<Status> {
         Some(Command::Run(arguments)) => run::run(&project, &arguments),
         Some(Command::Test(arguments)) => suite::run(&project, &arguments),
         Some(Command::Bench(arguments)) => bench::run(&project, &arguments),
+        Some(Command::Report(arguments)) => page::run(&project, &arguments),
         Some(Command::Record(arguments)) => record::run(&project, &arguments),
         Some(Command::New(arguments)) => new::run(&project, &arguments.name),
         Some(Command::Gdb(arguments)) => gdb::run(&project, &arguments),

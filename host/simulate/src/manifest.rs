@@ -51,6 +51,8 @@ pub struct RunSettings {
     pub timeout: Option<Duration>,
     /// Free memory below which clients that watch for it are told; `None` leaves it to the server.
     pub pressure_mark: Option<Size>,
+    /// Whether the server tells of what it does on the machine's second serial port.
+    pub trace: bool,
     /// The client whose failure has to stop the system.
     pub stopped_by: Option<String>,
     /// Whether it needs a timer, which MCS kernels have none of while QEMU counts instructions.
@@ -174,6 +176,8 @@ pub struct Client {
     pub kills: Vec<String>,
     /// How many children it may have at once.
     pub children_max: u16,
+    /// Whether it may see figures about the whole system.
+    pub statistics: bool,
     /// Whether each of its ends is reported, or only how many there were.
     pub report: Report,
     /// Whether it is a test that prints TAP; one that prints no plan has then failed.

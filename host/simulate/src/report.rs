@@ -10,6 +10,7 @@ use crate::kernel::Kernel;
 use crate::manifest::Manifest;
 use crate::serial::{Books, Boot};
 use crate::system::Run;
+use crate::verdict::Check;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -78,6 +79,37 @@ pub fn write(file: &Path, manifest: &Manifest, kernel: &Kernel, run: &Run) -> Re
         clients: clients.collect(),
         books: &run.seen.books,
         checks: checks.collect(),
+    };
+    let mut text = serde_json::to_string_pretty(&report)?;
+    text.push('\n');
+    fs::write(file, text).with_context(|| file.display().to_string())
+}
+
+#[derive(Serialize)]
+struct TestReport<'a> {
+    passed: bool,
+    checks: Vec<CheckReport<'a>>,
+}
+
+/// Writes the results of tests to `file`, in the form that [`write()`] gives to the checks of a run.
+///
+/// # Errors
+///
+/// If the file can't be written.
+pub fn write_tests(file: &Path, passed: &[String], failed: &[Check]) -> Result<()> {
+    let passed_checks = passed.iter().map(|name| CheckReport {
+        name,
+        passed: true,
+        reason: None,
+    });
+    let failed_checks = failed.iter().map(|check| CheckReport {
+        name: &check.name,
+        passed: false,
+        reason: check.failure.as_deref(),
+    });
+    let report = TestReport {
+        passed: failed.is_empty(),
+        checks: failed_checks.chain(passed_checks).collect(),
     };
     let mut text = serde_json::to_string_pretty(&report)?;
     text.push('\n');

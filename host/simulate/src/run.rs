@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::Status;
 use crate::cli::RunArguments;
@@ -36,10 +36,11 @@ const CLIENT_COLOURS: [AnsiColor; 6] = [
 /// For everything that keeps the system from being started.
 pub fn run(project: &Project, arguments: &RunArguments) -> Result<Status> {
     let console = Console::new(arguments.machine.quiet);
-    let manifest = match (&arguments.trace, &arguments.system) {
+    let mut manifest = match (&arguments.trace, &arguments.system) {
         (Some(trace), _) => trace::system(trace, arguments.heap)?,
         (None, system) => load(project, system.as_deref())?,
     };
+    manifest.run.trace = arguments.trace_out.is_some();
     let mut bench = Bench::new(project, console, &arguments.machine)?;
     check_fit(&bench, &manifest)?;
     bench.build(&[&manifest])?;
@@ -59,6 +60,9 @@ pub fn run(project: &Project, arguments: &RunArguments) -> Result<Status> {
     }
     let run = watch(&prepared, console, &manifest)?;
     show(&manifest, &run);
+    if let Some(file) = &arguments.trace_out {
+        std::fs::write(file, prepared.trace()?).with_context(|| file.display().to_string())?;
+    }
     if let Some(file) = &arguments.json {
         report::write(file, &manifest, &bench.kernel, &run)?;
     }
@@ -93,7 +97,8 @@ pub fn check_fit(bench: &Bench, manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-fn status(run: &Run) -> Status {
+/// How the tool ends after a run.
+pub fn status(run: &Run) -> Status {
     match run.end {
         MachineEnd::Interrupted => Status::Interrupted,
         MachineEnd::TimedOut(_) => Status::TimedOut,

@@ -12,6 +12,7 @@ use crate::console::{BAD, BOLD, Console, DIM, GOOD};
 use crate::manifest::{self, Manifest};
 use crate::process::is_interrupted;
 use crate::project::Project;
+use crate::report;
 use crate::system::{Bench, Run};
 use crate::trace;
 use crate::verdict::{Check, MachineEnd};
@@ -29,7 +30,7 @@ const SERIAL_LINES: usize = 60;
 pub struct Results {
     console: Console,
     filter: String,
-    passed: u64,
+    passed: Vec<String>,
     failed: Vec<Check>,
     /// Systems that can't run here.
     left_out: u64,
@@ -41,7 +42,7 @@ impl Results {
         Self {
             console,
             filter,
-            passed: 0,
+            passed: Vec::new(),
             failed: Vec::new(),
             left_out: 0,
         }
@@ -61,7 +62,7 @@ impl Results {
         }
         match failure {
             Some(_) => self.failed.push(Check { name, failure }),
-            None => self.passed += 1,
+            None => self.passed.push(name),
         }
     }
 
@@ -85,7 +86,7 @@ impl Results {
             let reason = check.failure.as_deref().unwrap_or_default();
             anstream::println!("{BAD}FAILED{BAD:#}  {}: {reason}", check.name);
         }
-        println!("{} passed, {} failed", self.passed, self.failed.len());
+        println!("{} passed, {} failed", self.passed.len(), self.failed.len());
     }
 }
 
@@ -117,13 +118,16 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
     if is_interrupted() {
         return Ok(Status::Interrupted);
     }
-    if results.passed == 0 && results.failed.is_empty() {
+    if results.passed.is_empty() && results.failed.is_empty() {
         let filter = &results.filter;
         ensure!(
             results.left_out == 0,
             "no test with `{filter}` in its name can run here"
         );
         bail!("no test has `{filter}` in its name");
+    }
+    if let Some(file) = &arguments.json {
+        report::write_tests(file, &results.passed, &results.failed)?;
     }
     results.close();
     Ok(if results.failed.is_empty() {

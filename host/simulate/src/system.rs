@@ -21,6 +21,8 @@ use crate::serial::{self, Record};
 use crate::size::Size;
 use crate::verdict::{Check, MachineEnd, Observation, judge};
 
+/// What comes out of the machine's second serial port, where it has one.
+const TRACE_FILE: &str = "trace";
 const MEMORY_DEFAULT: Size = Size(512 << 20);
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
 
@@ -195,7 +197,11 @@ impl<'a> Bench<'a> {
             devices: run.devices.clone(),
             disk,
         };
-        let arguments = machine.arguments(&self.kernel)?;
+        let mut arguments = machine.arguments(&self.kernel)?;
+        if run.trace {
+            let file = format!("file:{TRACE_FILE}");
+            arguments.extend(["-serial".into(), file.into()]);
+        }
         Ok(Prepared {
             machine,
             arguments,
@@ -237,6 +243,15 @@ impl Prepared {
             checks,
             complaints,
         })
+    }
+
+    /// What the server told of itself, if the system was traced.
+    ///
+    /// # Errors
+    ///
+    /// If there is nothing to be read.
+    pub fn trace(&self) -> Result<Vec<u8>> {
+        fs::read(self.folder.path().join(TRACE_FILE)).context("nothing was traced")
     }
 
     /// Where the root task's symbols are.

@@ -86,6 +86,7 @@ pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
         starts: Vec::new(),
         kills: Vec::new(),
         children_max: 0,
+        statistics: false,
         report: Report::Each,
         devices: Vec::new(),
         movable: false,

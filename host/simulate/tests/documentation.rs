@@ -78,8 +78,9 @@ fn options(text: &str) -> BTreeSet<&str> {
 }
 
 /// All commands of the tool that have options of their own.
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "run",
+    "report",
     "test",
     "bench",
     "setup",

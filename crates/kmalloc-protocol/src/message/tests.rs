@@ -107,6 +107,11 @@ fn requests() -> Vec<Request<'static>> {
         Request::EnableInterrupt { function: 255 },
         Request::AckInterrupt { function: 255 },
         Request::ReleaseQuarantine { function: 255 },
+        Request::Observe {
+            subject: 255,
+            of: u64::MAX,
+            cursor: u64::MAX
+        },
     ]
 }
 

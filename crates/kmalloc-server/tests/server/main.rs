@@ -30,5 +30,6 @@ mod segments;
 mod served;
 mod sharing;
 mod sharing_ends;
+mod statistics;
 mod system;
 mod threads;

@@ -20,7 +20,7 @@ fn filling(kind: usize, opcode: u8, bytes: &mut [u8; BYTES_MAX]) {
 }
 
 /// How many requests the protocol has.
-const REQUESTS: u8 = 39;
+const REQUESTS: u8 = 40;
 
 #[test]
 fn every_length_with_every_opcode_is_answered() {

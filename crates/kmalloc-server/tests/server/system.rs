@@ -173,6 +173,15 @@ impl System {
                 let found = self.names.get(name).copied();
                 Answer::Response(over_the_wire(&self.server.found(client, found)))
             }
+            Outcome::Observe {
+                client,
+                subject,
+                of,
+                cursor,
+            } => {
+                let response = self.server.observe(client, subject, of, cursor);
+                Answer::Response(over_the_wire(&response))
+            }
             Outcome::Ended { obituary, .. } => Answer::Ended(obituary),
             Outcome::Start {
                 parent,
@@ -640,10 +649,19 @@ fn over_the_wire(response: &Response) -> Response {
             decode_response(&bytes[..short.length * 8])
         }
         None => {
-            assert!(
-                matches!(response, Ok(Reply::Stats(_) | Reply::Ended(_))),
-                "{response:?} does not fit four words"
+            let is_figures = matches!(
+                response,
+                Ok(Reply::Stats(_)
+                    | Reply::Ended(_)
+                    | Reply::Memory(_)
+                    | Reply::Account(_)
+                    | Reply::Use(_)
+                    | Reply::Failures(_)
+                    | Reply::Blocks(_)
+                    | Reply::Large(_)
+                    | Reply::Calls(_))
             );
+            assert!(is_figures, "{response:?} does not fit four words");
             let mut bytes = [0xee; BYTES_MAX];
             let words = encode_long(response, &mut bytes).expect("figures fit a message");
             decode_response(&bytes[..words * 8])

@@ -90,6 +90,8 @@ struct ClientTable {
     #[serde(default)]
     kills: Vec<Spanned<String>>,
     children: Option<Spanned<i64>>,
+    #[serde(default)]
+    statistics: bool,
     report: Option<Spanned<String>>,
     held: Option<Spanned<Value>>,
     data: Option<Spanned<String>>,
@@ -184,6 +186,7 @@ impl Reader<'_> {
                 .transpose()?,
             devices: devices.collect::<Result<_, _>>()?,
             disk: disk.transpose()?,
+            trace: false,
         })
     }
 
@@ -340,6 +343,7 @@ impl Reader<'_> {
             children_max: self
                 .count(&table.children, "client.children")?
                 .unwrap_or(children_default),
+            statistics: table.statistics,
             report: self.report(&table.report)?,
             arguments: names(table.arguments),
             priority: priority.transpose()?.unwrap_or(PRIORITY_DEFAULT),

@@ -60,6 +60,7 @@ fn a_client_takes_the_defaults() {
             starts: Vec::new(),
             kills: Vec::new(),
             children_max: 0,
+            statistics: false,
             report: Report::Each,
             devices: Vec::new(),
             movable: false,
@@ -93,6 +94,7 @@ fn every_field_is_read() {
         RunSettings {
             stopped_by: None,
             pressure_mark: None,
+            trace: false,
             memory: Some(Size(64 << 20)),
             timeout,
             timer: true,

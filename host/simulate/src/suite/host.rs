@@ -26,6 +26,9 @@ pub fn run(bench: &Bench, results: &mut Results) -> Result<()> {
         cargo.current_dir(bench.project.host()).arg(subcommand);
         cargo
     };
+    if results.wants(BROWSER_TEST) && !has_browser() {
+        results.leave_out(BROWSER_TEST, "there is no Chromium on this machine");
+    }
     let workspaces: [(&str, Cargo); 2] = [("crates", &crates), ("host", &host)];
     for (workspace, cargo) in workspaces {
         if is_interrupted() {
@@ -123,6 +126,19 @@ fn lint(bench: &Bench, workspace: &str, cargo: Cargo, results: &mut Results) {
         drop(step);
         results.add(name, result.err().map(|error| format!("\n{error}")));
     }
+}
+
+/// The test that passes without having looked where there is no browser.
+const BROWSER_TEST: &str = "host: chromium_shows_it_and_has_nothing_to_complain_of";
+
+fn has_browser() -> bool {
+    let runs = |program: &&str| {
+        let mut command = Command::new(program);
+        command.arg("--version").stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    run_report::BROWSERS.iter().any(|program| runs(&program))
 }
 
 fn has_component(tool: &str) -> bool {

@@ -30,6 +30,7 @@ fn client(name: &str, expect: &str) -> Client {
         starts: Vec::new(),
         kills: Vec::new(),
         children_max: 0,
+        statistics: false,
         report: Report::Each,
         devices: Vec::new(),
         movable: false,
