@@ -131,14 +131,14 @@ static const char *test_misuse(void) {
 }
 
 static const char *test_errors(void) {
-    for (int error = KMALLOC_OK; error <= KMALLOC_REFUSED; error++) {
+    for (int error = KMALLOC_OK; error <= KMALLOC_SHARED_INTERRUPT; error++) {
         const char *text = kmalloc_error_text(error);
         CHECK(text != NULL && *text != '\0' && !is(text, kmalloc_error_text(-1)));
         for (int other = KMALLOC_OK; other < error; other++) {
             CHECK(!is(text, kmalloc_error_text(other)));
         }
     }
-    CHECK(is(kmalloc_error_text(KMALLOC_REFUSED + 1), kmalloc_error_text(-1)));
+    CHECK(is(kmalloc_error_text(KMALLOC_SHARED_INTERRUPT + 1), kmalloc_error_text(-1)));
     return NULL;
 }
 
@@ -151,7 +151,16 @@ static const char *test_dma(void) {
         fill(block, 20000, 0x5a);
         kfree_dma(block);
     }
-    void *block = kmalloc_dma(1);
+    struct kmalloc_dma_options options = {.align = 1 << 16, .max_addr = (1 << 28) - 1, .boundary = 1 << 20, .cache = 1};
+    uint64_t low = 0;
+    void *block = kmalloc_dma_with_options(5 * 4096, &options, &low);
+    CHECK(block != NULL && low % (1 << 16) == 0 && low + 5 * 4096 - 1 <= options.max_addr);
+    kmalloc_dma_sync_for_device(block, 5 * 4096);
+    kmalloc_dma_sync_for_cpu(block, 5 * 4096);
+    kfree_dma(block);
+    options.max_addr = 4095;
+    CHECK(kmalloc_dma_with_options(4096, &options, &low) == NULL && kmalloc_last_error() == KMALLOC_ADDRESS_LIMIT);
+    block = kmalloc_dma(1);
     CHECK(block != NULL);
     kfree_dma(block);
     CHECK(kmalloc_dma((size_t)1 << 30) == NULL && kmalloc_last_error() == KMALLOC_OVER_QUOTA);
@@ -159,6 +168,31 @@ static const char *test_dma(void) {
 }
 
 /* Blocks of random sizes, each filled with a byte of its own that must still be there when it is resized or freed. */
+static const char *test_dataspace(void) {
+    size_t size = 0;
+    uint64_t token = kmalloc_dataspace_make(5000);
+    CHECK(token != 0);
+    unsigned char *here = kmalloc_dataspace_attach(token, 1, &size);
+    CHECK(here != NULL && size == 8192);
+    unsigned char *there = kmalloc_dataspace_attach(token, 0, NULL);
+    CHECK(there != NULL && there != here);
+    fill(here, size, 0x5a);
+    CHECK(there[0] == 0x5a && there[size - 1] == 0x5a);
+    CHECK(kmalloc_find("nobody") == 0 && kmalloc_last_error() == KMALLOC_STALE);
+    CHECK(kmalloc_dataspace_share(token, kmalloc_find("keeper"), 0) == 0);
+    CHECK(kmalloc_dataspace_share(token, 1, 0) == KMALLOC_STALE);
+    kfree(here);
+    CHECK(kmalloc_last_error() == KMALLOC_WRONG_KIND);
+    CHECK(kmalloc_dataspace_close(token) == 0);
+    CHECK(kmalloc_dataspace_attach(token, 0, NULL) == NULL && kmalloc_last_error() == KMALLOC_STALE);
+    CHECK(there[0] == 0x5a && there[size - 1] == 0x5a);
+    CHECK(kmalloc_dataspace_detach(here) == 0);
+    CHECK(kmalloc_dataspace_detach(there) == 0);
+    CHECK(kmalloc_dataspace_detach(NULL) == 0);
+    CHECK(kmalloc_dataspace_detach(there) == KMALLOC_DOUBLE_FREE);
+    return NULL;
+}
+
 static const char *test_churn(void) {
     enum { BLOCKS = 1000, STEPS = 100000 };
     static unsigned char *blocks[BLOCKS];
@@ -200,6 +234,7 @@ int main(int argc, char **argv) {
         {"c_misuse_is_refused", test_misuse},
         {"c_error_texts", test_errors},
         {"c_kmalloc_dma", test_dma},
+        {"c_dataspace", test_dataspace},
         {"c_churn", test_churn},
         {"c_malloc", test_malloc},
         {"c_malloc_list", test_list},

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! From what the kernel gives to a server that can serve.
 
-use crate::console;
-use crate::cspace::{LEAF_BITS, LEAF_SLOTS, Layout};
+use crate::cspace::{LEAF_BITS, Layout, Place};
+use crate::devices::{self, Devices};
+use crate::handover;
+use crate::interrupts::Handler;
 use crate::kernel::Sel4;
+use crate::ports;
+use crate::timer::{self, Timer};
 use crate::untypeds::{Piece, TakeError, Untypeds};
 use crate::windows::*;
+use crate::worker::Workers;
 use alloc::vec::Vec;
-use kmalloc_server::kernel::{Object, Slot};
-use kmalloc_server::physical::{Chunk, Large, PAGE_BITS, Page, Physical};
+use kmalloc_server::physical::{PAGE_BITS, Physical};
 use kmalloc_server::{Server, segment_count, table_bytes};
 use sel4::{
     AbsoluteCPtr, BootInfoPtr, CNodeCapData, CPtr, CapRights, ObjectBlueprint, ObjectBlueprintX64,
     ObjectBlueprintX86, VmAttributes, cap,
 };
-use sel4_extension::IOPort;
 
 /// log2 of the bytes of a frame.
 pub const FRAME_BITS: usize = PAGE_BITS as usize;
@@ -23,7 +26,7 @@ pub const LARGE_BITS: usize = 21;
 /// log2 of the bytes of a chunk.
 pub const CHUNK_BITS: usize = 16;
 /// Objects that one retype makes at the most, on every kernel.
-const FAN_OUT_MAX: usize = 256;
+pub const FAN_OUT_MAX: usize = 256;
 
 /// The server, ready, and how to reach it.
 pub struct Booted {
@@ -31,8 +34,6 @@ pub struct Booted {
     pub server: Server<Sel4>,
     /// The endpoint it receives on.
     pub endpoint: cap::Endpoint,
-    /// Endpoints between clients, by number.
-    pub links: Vec<AbsoluteCPtr>,
     /// The right to reply, on kernels where that is an object.
     pub reply: CPtr,
     /// The untypeds that the server hands out, whole as they were at boot.
@@ -66,22 +67,8 @@ impl From<sel4::Error> for BootError {
     }
 }
 
-/// Gets the console going, before anything can fail.
-pub fn start_console(bootinfo: &BootInfoPtr) -> sel4::Result<()> {
-    let control = sel4::init_thread::slot::IO_PORT_CONTROL.cap();
-    let cnode = sel4::init_thread::slot::CNODE.cap();
-    let empty = bootinfo.empty().range();
-    let issue = |index: usize, first_port, last_port| {
-        let slot = CPtr::from_bits((empty.start + index) as sel4::CPtrBits);
-        control.ioport_control_issue(first_port, last_port, &cnode.absolute_cptr(slot))?;
-        Ok::<_, sel4::Error>(IOPort::from_cptr(slot))
-    };
-    console::set_ports(issue(0, 0x3f8, 0x3ff)?, issue(1, 0xf4, 0xf7)?);
-    Ok(())
-}
-
-/// Slots of the kernel's CNode that [`start_console`] takes.
-const CONSOLE_SLOTS: usize = 2;
+/// The interrupt of the timer among those of user programs.
+const TIMER_VECTOR: sel4::Word = 0;
 
 /// Builds the server.
 pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
@@ -96,24 +83,14 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
         .unwrap_or(0);
     let base = base >> LARGE_BITS << LARGE_BITS;
     let pages = ((end - base).next_multiple_of(1 << LARGE_BITS) >> FRAME_BITS) as usize;
-    let layout = Layout::new(pages, root_cnode_bits());
-    let ram: Vec<(u64, u64)> = pieces
-        .iter()
-        .map(|piece| (piece.address, piece.address + (1 << piece.size_bits)))
-        .collect();
+    // Not rounded up: of the top CNode's slots, a power of two, the last ones may just be enough.
+    let layout = Layout::new(((end - base) >> FRAME_BITS) as usize, root_cnode_bits());
     let empty = bootinfo.empty().range();
-    let mut untypeds = Untypeds::new(pieces, empty.start + CONSOLE_SLOTS..empty.end);
+    let timer_ports = ports::issue(bootinfo, ports::TIMER, timer::PORTS)?;
+    let pci_ports = ports::issue(bootinfo, ports::PCI, devices::PCI_PORTS)?;
+    let mut untypeds = Untypeds::new(pieces, empty.start + ports::SLOTS..empty.end);
 
-    let top = make_cspace(&mut untypeds, &layout, |leaf| {
-        match layout.first_page_of_leaf(leaf) {
-            None => true,
-            Some(first) => {
-                let from = base + ((first as u64) << FRAME_BITS);
-                let to = from + ((LEAF_SLOTS as u64) << FRAME_BITS);
-                ram.iter().any(|(start, end)| *start < to && from < *end)
-            }
-        }
-    })?;
+    let top = make_cspace(&mut untypeds, &layout)?;
     let mut maker = Maker {
         untypeds: &mut untypeds,
         layout: &layout,
@@ -121,28 +98,40 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
         slots: layout.boot_slots(),
     };
     let endpoint = maker.make_endpoint()?;
+    let to_mint = maker.endpoint();
     let reply = maker.make_reply()?;
     let links = maker.make_links()?;
+    let workers = Workers::start(&mut maker, bootinfo)?;
+    let notification = maker.make(ObjectBlueprint::Notification, 1)?;
+    let notification = maker.path(notification);
+    let timer = Timer::new(timer_ports, maker.make_handler(TIMER_VECTOR)?, notification);
+    let devices = Devices::new(timer, pci_ports, &mut maker, device_pieces(bootinfo))?;
     maker.map_windows(table_bytes(pages), segment_count(pages))?;
 
     // SAFETY: it is the kernel's own, and stays mapped.
     let bootinfo = unsafe { BootInfoPtr::new(bootinfo.ptr()) };
     let mcs = sel4_extension::thread::SCHED_CONTEXT.is_some();
-    let entry = layout.endpoint_entry() as sel4::CPtrBits;
-    let to_mint = top.absolute_cptr_from_bits_with_depth(entry, layout.top_bits);
-    let mut kernel = Sel4::new(layout, top, to_mint, segment_count(pages), bootinfo);
+    let mut kernel = Sel4::new(
+        layout,
+        top,
+        to_mint,
+        segment_count(pages),
+        bootinfo,
+        links,
+        devices,
+        workers,
+    );
     let mut physical = Physical::new(base, end);
     // Less than a page stays with the server.
     let mut pieces = untypeds.into_pieces();
     pieces.retain(|piece| piece.size_bits >= FRAME_BITS);
     for piece in &pieces {
-        add_piece(&mut kernel, &mut physical, *piece)?;
+        handover::add_piece(&mut kernel, &mut physical, *piece)?;
     }
     let server = Server::new(kernel, physical, mcs);
     Ok(Booted {
         server,
         endpoint,
-        links,
         reply,
         pieces,
         total_bytes,
@@ -156,12 +145,21 @@ fn root_cnode_bits() -> usize {
 }
 
 fn untyped_pieces(bootinfo: &BootInfoPtr) -> Vec<Piece> {
+    pieces(bootinfo, false)
+}
+
+/// Where no memory is, but perhaps a device.
+fn device_pieces(bootinfo: &BootInfoPtr) -> Vec<Piece> {
+    pieces(bootinfo, true)
+}
+
+fn pieces(bootinfo: &BootInfoPtr, is_device: bool) -> Vec<Piece> {
     let caps = bootinfo.untyped();
     bootinfo
         .untyped_list()
         .iter()
         .enumerate()
-        .filter(|(_, untyped)| !untyped.is_device())
+        .filter(|(_, untyped)| untyped.is_device() == is_device)
         .map(|(index, untyped)| Piece {
             cap: caps.index(index).cap(),
             address: untyped.paddr() as u64,
@@ -171,11 +169,7 @@ fn untyped_pieces(bootinfo: &BootInfoPtr) -> Vec<Piece> {
 }
 
 /// Builds the CSpace of two levels and moves the root task into it. Returns the top CNode, without a guard.
-fn make_cspace(
-    untypeds: &mut Untypeds,
-    layout: &Layout,
-    needed: impl Fn(usize) -> bool,
-) -> Result<cap::CNode, BootError> {
+fn make_cspace(untypeds: &mut Untypeds, layout: &Layout) -> Result<cap::CNode, BootError> {
     let root = sel4::init_thread::slot::CNODE.cap();
     let root_bits = root_cnode_bits();
     let top_slot = untypeds.take_slot()?;
@@ -198,7 +192,7 @@ fn make_cspace(
         size_bits: LEAF_BITS,
     };
     let guard = CNodeCapData::skip(layout.leaf_guard_bits(LEAF_BITS)).into_word();
-    for leaf in layout.leaves().filter(|leaf| needed(*leaf)) {
+    for leaf in layout.leaves() {
         let slot = untypeds.take_slot()?;
         let piece = untypeds.take(blueprint.physical_size_bits())?;
         piece
@@ -215,16 +209,20 @@ fn make_cspace(
 }
 
 /// Makes what the server has for itself.
-struct Maker<'a> {
+pub struct Maker<'a> {
     untypeds: &'a mut Untypeds,
-    layout: &'a Layout,
-    top: cap::CNode,
+    pub(crate) layout: &'a Layout,
+    pub(crate) top: cap::CNode,
     slots: core::ops::Range<usize>,
 }
 
 impl Maker<'_> {
     /// Makes `count` objects in the next slots; the number of the first.
-    fn make(&mut self, blueprint: ObjectBlueprint, count: usize) -> Result<usize, BootError> {
+    pub(crate) fn make(
+        &mut self,
+        blueprint: ObjectBlueprint,
+        count: usize,
+    ) -> Result<usize, BootError> {
         let first = self.slots.start;
         self.slots.start += count;
         if self.slots.start > self.slots.end {
@@ -237,34 +235,40 @@ impl Maker<'_> {
             let batch = 1usize << batch.ilog2();
             let size_bits = blueprint.physical_size_bits() + batch.ilog2() as usize;
             let piece = self.untypeds.take(size_bits)?;
-            let (leaf, slot) = Layout::leaf_of(first + made);
-            let cnode = self
-                .top
-                .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
+            let place = Place::Leaf(first + made);
+            let (cnode, slot) = self.layout.cnode(self.top, place);
             piece.cap.untyped_retype(&blueprint, &cnode, slot, batch)?;
             made += batch;
         }
         Ok(first)
     }
 
-    fn cptr(&self, number: usize) -> CPtr {
-        CPtr::from_bits(self.layout.address_of(number))
+    pub(crate) fn cptr(&self, number: usize) -> CPtr {
+        CPtr::from_bits(self.layout.address_of(Place::Leaf(number)))
     }
 
-    fn path(&self, number: usize) -> AbsoluteCPtr {
-        self.top
-            .absolute_cptr_from_bits_with_depth(self.layout.address_of(number), self.layout.depth())
+    pub(crate) fn path(&self, number: usize) -> AbsoluteCPtr {
+        self.layout.path(self.top, Place::Leaf(number))
     }
 
     /// The server's endpoint, in an entry of the top CNode: the kernel finds it in one step.
     fn make_endpoint(&mut self) -> Result<cap::Endpoint, BootError> {
         let number = self.make(ObjectBlueprint::Endpoint, 1)?;
+        self.endpoint().move_(&self.path(number))?;
         let entry = self.layout.endpoint_entry();
-        let place = self
-            .top
-            .absolute_cptr_from_bits_with_depth(entry as sel4::CPtrBits, self.layout.top_bits);
-        place.move_(&self.path(number))?;
-        Ok(CPtr::from_bits(self.layout.address_of_top(entry)).cast())
+        Ok(CPtr::from_bits(self.layout.address_of(Place::Top(entry))).cast())
+    }
+
+    /// The slot of the server's endpoint.
+    pub(crate) fn endpoint(&self) -> AbsoluteCPtr {
+        let entry = self.layout.endpoint_entry();
+        self.layout.path(self.top, Place::Top(entry))
+    }
+
+    /// The next slot, empty.
+    pub(crate) fn take_slot(&mut self) -> Result<usize, BootError> {
+        let slot = self.slots.next();
+        slot.ok_or(BootError::Take(TakeError::NoSlot))
     }
 
     /// Endpoints for clients to call each other.
@@ -274,6 +278,16 @@ impl Maker<'_> {
         Ok((first..first + count)
             .map(|number| self.path(number))
             .collect())
+    }
+
+    /// Slots for an interrupt.
+    pub(crate) fn make_handler(&mut self, vector: sel4::Word) -> Result<Handler, BootError> {
+        let (interrupt, signal) = (self.take_slot()?, self.take_slot()?);
+        Ok(Handler {
+            interrupt: self.path(interrupt),
+            signal: self.path(signal),
+            vector,
+        })
     }
 
     fn make_reply(&mut self) -> Result<CPtr, BootError> {
@@ -349,44 +363,4 @@ impl Maker<'_> {
         }
         Ok(())
     }
-}
-
-/// Hands an untyped over to the books, cut into large pages, chunks or frames. The kernel zeroes all of it here, so
-/// that no client ever waits for that.
-fn add_piece(kernel: &mut Sel4, physical: &mut Physical, piece: Piece) -> Result<(), BootError> {
-    let Some(page) = physical.page_at(piece.address) else {
-        return Ok(());
-    };
-    let (object, unit_bits) = match piece.size_bits {
-        LARGE_BITS.. => (Object::Untyped(LARGE_BITS as u32), LARGE_BITS),
-        CHUNK_BITS.. => (Object::Untyped(CHUNK_BITS as u32), CHUNK_BITS),
-        _ => (Object::Frame, FRAME_BITS),
-    };
-    let units = 1usize << (piece.size_bits - unit_bits);
-    let first = page.index() >> (unit_bits - FRAME_BITS);
-    let mut done = 0;
-    while done < units {
-        let unit = (first + done) as u32;
-        let batch = (units - done).min(FAN_OUT_MAX);
-        let slot = match unit_bits {
-            LARGE_BITS => Slot::Large(Large(unit)),
-            CHUNK_BITS => Slot::Chunk(Chunk(unit)),
-            _ => Slot::Page(Page(unit)),
-        };
-        // A row of slots may reach into the next CNode.
-        let room = LEAF_SLOTS - kernel.slot_number(slot) % LEAF_SLOTS;
-        let batch = batch.min(room);
-        kernel
-            .retype_from(piece.cap, object, slot, batch)
-            .map_err(|refused| BootError::Refused(refused.code))?;
-        for unit in unit..unit + batch as u32 {
-            match unit_bits {
-                LARGE_BITS => physical.add_large(Large(unit)),
-                CHUNK_BITS => physical.add_chunk(Chunk(unit)),
-                _ => physical.add_page(Page(unit)),
-            }
-        }
-        done += batch;
-    }
-    Ok(())
 }

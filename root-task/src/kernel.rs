@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The server's [`Kernel`] on seL4: every operation is one invocation on a slot known by arithmetic.
 
-use crate::cspace::Layout;
+use crate::cspace::{Layout, Place};
+use crate::devices::Devices;
 use crate::thread;
-use crate::windows::{LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
+use crate::windows::{COPY_WINDOW, LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
+use crate::worker::Workers;
 use alloc::vec;
 use alloc::vec::Vec;
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_bucket::size_class::PAGE_SIZE;
+use kmalloc_manifest::Client;
 use kmalloc_protocol::Cache;
 use kmalloc_server::kernel::{
-    ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadStart,
+    ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadStart, Worker,
 };
 use kmalloc_server::physical::Page;
 use kmalloc_server::segments::{LEDGER_ENTRIES, LEDGER_FRAMES};
@@ -31,37 +34,97 @@ pub struct Sel4 {
     pub(crate) endpoint: AbsoluteCPtr,
     /// How many frames the ledger of each segment has.
     ledger_frames: Vec<u8>,
+    /// Whether a frame is mapped for each 64 entries, in the order of segments.
+    ledger_mapped: Vec<bool>,
     /// Has what gives threads time, on kernels that ask for it.
     pub(crate) bootinfo: BootInfoPtr,
+    /// The threads beside this one.
+    pub(crate) workers: Workers,
+    /// The alarm clock, and what drivers are given.
+    pub(crate) devices: Devices,
+    /// When the server wants to be called, and when a client is to be started again, in microseconds since boot.
+    alarms_us: [Option<u64>; 2],
+    /// Endpoints between clients, by number.
+    links: Vec<AbsoluteCPtr>,
+    /// Those that the client receives on and calls that is built now.
+    pub(crate) connection: Connection,
+}
+
+/// The endpoints between clients that one of them has.
+#[derive(Clone, Copy, Default)]
+pub struct Connection {
+    /// The one that it receives on.
+    pub serves: Option<AbsoluteCPtr>,
+    /// The one that it calls.
+    pub calls: Option<AbsoluteCPtr>,
 }
 
 impl Sel4 {
     /// The kernel, with all CNodes of `layout` in place.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a thing of its own, made by boot and used nowhere else"
+    )]
     pub fn new(
         layout: Layout,
         top: cap::CNode,
         endpoint: AbsoluteCPtr,
         segments: usize,
         bootinfo: BootInfoPtr,
+        links: Vec<AbsoluteCPtr>,
+        devices: Devices,
+        workers: Workers,
     ) -> Sel4 {
         Sel4 {
             layout,
             top,
             endpoint,
             ledger_frames: vec![0; segments],
+            ledger_mapped: vec![false; segments * LEDGER_FRAMES],
             bootinfo,
+            devices,
+            workers,
+            alarms_us: [None; 2],
+            links,
+            connection: Connection::default(),
+        }
+    }
+
+    /// The client that is built next has the endpoints that its manifest entry names.
+    pub fn connect_next(&mut self, entry: &Client<'_>) {
+        let link = |number: Option<u8>| self.links.get(usize::from(number?)).copied();
+        self.connection = Connection {
+            serves: link(entry.serves),
+            calls: link(entry.calls),
+        };
+    }
+
+    /// When the next client is to be started again.
+    pub fn set_restart_alarm(&mut self, due_us: Option<u64>) {
+        self.alarms_us[1] = due_us;
+        // A clock that fails has said so where it was first asked.
+        let _ = self.arm();
+    }
+
+    fn arm(&mut self) -> sel4::Result<()> {
+        match self.alarms_us.into_iter().flatten().min() {
+            Some(due_us) => self.devices.timer.alarm_at(due_us),
+            None => {
+                self.devices.timer.clear();
+                Ok(())
+            }
         }
     }
 
     /// The address of a slot.
     #[inline]
     pub(crate) fn cptr(&self, slot: Slot) -> CPtr {
-        CPtr::from_bits(self.layout.address_of(self.layout.number(slot)))
+        CPtr::from_bits(self.layout.address_of(self.layout.place(slot)))
     }
 
-    /// The number of a slot in the row of all slots.
-    pub(crate) fn slot_number(&self, slot: Slot) -> usize {
-        self.layout.number(slot)
+    /// How many slots lie in one CNode from a slot on.
+    pub(crate) fn room(&self, slot: Slot) -> usize {
+        self.layout.room(slot)
     }
 
     /// Makes objects of an untyped that has no slot of its own in the row.
@@ -72,13 +135,32 @@ impl Sel4 {
         first: Slot,
         count: usize,
     ) -> Result<(), Refused> {
-        let (leaf, slot) = Layout::leaf_of(self.layout.number(first));
-        let cnode = self
-            .top
-            .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
+        self.retype_at(untyped, &blueprint(object), self.layout.place(first), count)
+    }
+
+    /// Makes objects in the slots from this place on, which must not reach into another CNode.
+    pub(crate) fn retype_at(
+        &mut self,
+        untyped: cap::Untyped,
+        blueprint: &ObjectBlueprint,
+        first: Place,
+        count: usize,
+    ) -> Result<(), Refused> {
+        let (cnode, slot) = self.layout.cnode(self.top, first);
         untyped
-            .untyped_retype(&blueprint(object), &cnode, slot, count)
+            .untyped_retype(blueprint, &cnode, slot, count)
             .map_err(refused)
+    }
+
+    /// Stops the threads beside this one for good. Nothing is left in the scratch slot.
+    pub(crate) fn stop_workers(&mut self) -> Result<(), Refused> {
+        self.workers.stop().map_err(refused)?;
+        self.delete(Slot::Scratch)
+    }
+
+    /// The address of a slot of the second level by its number.
+    pub(crate) fn cptr_at(&self, number: usize) -> CPtr {
+        CPtr::from_bits(self.layout.address_of(Place::Leaf(number)))
     }
 
     /// Makes one object of a whole untyped, and deletes it again.
@@ -87,26 +169,13 @@ impl Sel4 {
         untyped: cap::Untyped,
         object: Object,
     ) -> Result<(), Refused> {
-        let number = self.layout.boot_slots().end - 1;
-        let (leaf, slot) = Layout::leaf_of(number);
-        let cnode = self
-            .top
-            .absolute_cptr_from_bits_with_depth(leaf as sel4::CPtrBits, self.layout.top_bits);
-        untyped
-            .untyped_retype(&blueprint(object), &cnode, slot, 1)
-            .map_err(refused)?;
-        let made = self.top.absolute_cptr_from_bits_with_depth(
-            self.layout.address_of(number),
-            self.layout.depth(),
-        );
-        made.delete().map_err(refused)
+        self.retype_from(untyped, object, Slot::Scratch, 1)?;
+        self.delete(Slot::Scratch)
     }
 
     /// The path of a slot.
     pub(crate) fn path(&self, slot: Slot) -> AbsoluteCPtr {
-        let address = self.layout.address_of(self.layout.number(slot));
-        self.top
-            .absolute_cptr_from_bits_with_depth(address, self.layout.depth())
+        self.layout.path(self.top, self.layout.place(slot))
     }
 
     /// An address space.
@@ -117,14 +186,6 @@ impl Sel4 {
     /// A frame of 4 KiB.
     pub(crate) fn frame(&self, page: Page) -> cap::Granule {
         self.cptr(Slot::Page(page)).cast()
-    }
-
-    /// Signals a client's notification.
-    pub(crate) fn signal(&mut self, client: ClientIndex) {
-        let notification: cap::Notification = self
-            .cptr(Slot::Client(client, ClientObject::Notification))
-            .cast();
-        notification.signal();
     }
 
     /// Maps a frame into the scratch window while `work` runs over its bytes.
@@ -219,6 +280,12 @@ impl Kernel for Sel4 {
         blueprint(object).physical_size_bits() as u32
     }
 
+    fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused> {
+        self.path(to)
+            .copy(&self.path(frame), CapRights::all())
+            .map_err(refused)
+    }
+
     fn delete(&mut self, slot: Slot) -> Result<(), Refused> {
         self.path(slot).delete().map_err(refused)
     }
@@ -284,6 +351,20 @@ impl Kernel for Sel4 {
         pool.asid_pool_assign(self.vspace(vspace)).map_err(refused)
     }
 
+    fn copy_page(&mut self, from: Page, to: Page) -> Result<(), Refused> {
+        let source = self.frame(from);
+        let here = sel4::init_thread::slot::VSPACE.cap();
+        let (rights, how) = (CapRights::read_only(), sel4::VmAttributes::default());
+        source
+            .frame_map(here, COPY_WINDOW, rights, how)
+            .map_err(refused)?;
+        // SAFETY: the frame was mapped there just now, readable; nobody else has it mapped, so nobody writes to it.
+        let bytes = unsafe { &*core::ptr::with_exposed_provenance::<[u8; PAGE_SIZE]>(COPY_WINDOW) };
+        let copied = self.with_frame(to, |place| place.copy_from_slice(bytes));
+        source.frame_unmap().map_err(refused)?;
+        copied
+    }
+
     fn scrub(&mut self, frame: Page) -> Result<(), Refused> {
         self.with_frame(frame, |bytes| bytes.fill(0))
     }
@@ -319,7 +400,11 @@ impl Kernel for Sel4 {
                 sel4::VmAttributes::default(),
             )
             .map_err(refused)?;
+        let place = segment as usize * LEDGER_FRAMES + usize::from(*count);
         *count += 1;
+        if let Some(mapped) = self.ledger_mapped.get_mut(place) {
+            *mapped = true;
+        }
         Ok(())
     }
 
@@ -327,6 +412,10 @@ impl Kernel for Sel4 {
         let granule = self.frame(frame);
         if let Some(count) = self.ledger_frames.get_mut(segment as usize) {
             *count = count.saturating_sub(1);
+            let place = segment as usize * LEDGER_FRAMES + usize::from(*count);
+            if let Some(mapped) = self.ledger_mapped.get_mut(place) {
+                *mapped = false;
+            }
         }
         granule.frame_unmap().map_err(refused)
     }
@@ -348,11 +437,51 @@ impl Kernel for Sel4 {
         }
     }
 
+    #[inline(always)]
+    fn entry(&mut self, number: u32) -> Option<&mut Entry> {
+        if !*self.ledger_mapped.get(number as usize / LEDGER_ENTRIES)? {
+            return None;
+        }
+        let address = LEDGER_WINDOW + number as usize * size_of::<Entry>();
+        // SAFETY: the frame of this entry is mapped, by `push_ledger`: the ledgers of segments, of as many entries as a
+        // segment has pages, lie one behind the other. The rest is as for `ledger`.
+        Some(unsafe { &mut *core::ptr::with_exposed_provenance_mut(address) })
+    }
+
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused> {
         thread::start(self, start).map_err(refused)
     }
 
     fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused> {
         thread::stop(self, client, count).map_err(refused)
+    }
+
+    fn wake(&mut self, worker: Worker) {
+        self.workers.wake(worker);
+    }
+
+    fn hurry_cleaner(&mut self, hurried: bool) {
+        self.workers.hurry_cleaner(hurried);
+    }
+
+    fn signal(&mut self, client: ClientIndex) {
+        let notification: cap::Notification = self
+            .cptr(Slot::Client(client, ClientObject::Notification))
+            .cast();
+        notification.signal();
+    }
+
+    fn now_us(&mut self) -> Result<u64, Refused> {
+        self.devices.timer.now_us().map_err(refused)
+    }
+
+    fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused> {
+        self.alarms_us[0] = Some(due_us);
+        self.arm().map_err(refused)
+    }
+
+    fn clear_alarm(&mut self) {
+        self.alarms_us[0] = None;
+        let _ = self.arm();
     }
 }

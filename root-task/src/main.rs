@@ -10,19 +10,28 @@ mod boot;
 mod boot_heap;
 #[macro_use]
 mod console;
+mod clients;
 mod cspace;
+mod devices;
 mod elf;
+mod handover;
+mod interrupts;
 mod kernel;
+mod names;
+mod ports;
 mod report;
 mod serve;
 mod system;
 mod thread;
+mod timer;
 mod untypeds;
 mod windows;
+mod worker;
 
+use clients::Clients;
 use kmalloc_manifest::System;
 use sel4_root_task::root_task;
-use system::Names;
+use system::Directory;
 
 /// What QEMU's exit status is made of.
 mod exit_code {
@@ -35,7 +44,7 @@ mod exit_code {
 #[root_task]
 fn main(bootinfo: &sel4::BootInfoPtr) -> ! {
     // Without a console there is nobody to tell.
-    let _ = boot::start_console(bootinfo);
+    let _ = ports::start_console(bootinfo);
     sel4_root_task::panicking::set_hook(&|info| {
         print_line!("# {info}");
         console::leave(exit_code::FAILED)
@@ -82,32 +91,21 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
     let variant = variant();
     let (total, untypeds) = (booted.total_bytes, booted.untyped_count);
     print_line!("@boot kernel={version} variant={variant} memory={total} untypeds={untypeds}");
-    let mut names = Names::new();
-    for client in system.clients().filter(|client| client.start) {
-        match system::start(&mut booted.server, &system, &client) {
-            Ok(index) => {
-                let program = system
-                    .program(client.program)
-                    .map_or("", |program| program.name);
-                let link = |number: Option<u8>| booted.links.get(usize::from(number?));
-                let (serves, calls) = (link(client.serves), link(client.calls));
-                if let Err(error) =
-                    thread::connect(booted.server.kernel_mut(), index, serves, calls)
-                {
-                    print_line!("# client {} can't be connected: {error}", client.name);
-                    return false;
-                }
-                names.begin(index, client.name, program, client.service);
-            }
-            Err(error) => {
-                let limit = client.memory_limit_bytes;
-                print_line!(
-                    "# client {} (memory_limit {limit}) can't start: {error}",
-                    client.name
-                );
-                return false;
-            }
-        }
+    if let Some(mark) = system.settings().pressure_mark_bytes {
+        booted.server.set_pressure_mark(mark);
+    }
+    if system
+        .clients()
+        .any(|client| client.devices.iter().next().is_some())
+        && let Err(refused) = booted.server.find_functions()
+    {
+        let code = refused.code;
+        print_line!("# devices can't be looked for: the kernel refused with error {code}");
+        return false;
+    }
+    let mut clients = Clients::new(Directory::new(&system));
+    if !clients.start_all(&mut booted.server) {
+        return false;
     }
     boot_heap::seal();
     // Equal priorities are what the kernel's fast path asks for; until here no client could run.
@@ -118,7 +116,11 @@ fn run(bootinfo: &sel4::BootInfoPtr) -> bool {
     }
     let server_bytes = total - booted.server.books().total;
     let pieces = core::mem::take(&mut booted.pieces);
-    let server = serve::Desk::new(booted, names).serve();
+    let mut server = serve::Desk::new(booted, clients).serve();
+    if let Err(refused) = server.kernel_mut().stop_workers() {
+        print_line!("# the workers can't be stopped: {refused:?}");
+        return false;
+    }
     let books = server.books();
     report::books(books, server_bytes);
     let (mut kernel, physical) = server.dissolve();

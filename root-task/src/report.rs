@@ -3,6 +3,7 @@
 //! no client can write one.
 
 use crate::console::Console;
+use crate::names::Ends;
 use core::fmt::{self, Write};
 use kmalloc_manifest::{FaultKind, Outcome};
 use kmalloc_server::Books;
@@ -14,6 +15,7 @@ pub fn outcome_of(end: End) -> Outcome {
     match end {
         End::Exit { status } => Outcome::Exit(status as i32),
         End::Killed => Outcome::Killed,
+        End::NotStarted(error) => Outcome::NotStarted(error.number()),
         End::Fault(fault) => Outcome::Fault {
             kind: match fault.kind {
                 Kind::Vm => FaultKind::VirtualMemory,
@@ -40,6 +42,24 @@ pub fn client(name: &str, program: &str, outcome: Outcome, obituary: &Obituary) 
     print_line!(
         "@client name={name} program={program} result={outcome} calls={calls} peak={peak_bytes} held={held_bytes}"
     );
+}
+
+/// The record of a client whose ends are only counted.
+pub fn ends(name: &str, ends: &Ends) {
+    let Ends {
+        exits,
+        faults,
+        kills,
+        not_started,
+    } = ends;
+    print_line!(
+        "@ends name={name} exits={exits} faults={faults} kills={kills} not_started={not_started}"
+    );
+}
+
+/// The failure of a client stops the system.
+pub fn stopped(name: &str) {
+    print_line!("@stopped by={name}");
 }
 
 /// The record of the books; `server` are the bytes that the server has for itself.

@@ -2,14 +2,18 @@
 //! The IPC loop.
 
 use crate::boot::Booted;
+use crate::clients::Clients;
 use crate::kernel::Sel4;
-use crate::report::{self, Lines};
-use crate::system::Names;
+use crate::thread;
+use crate::timer;
+use crate::worker::cleaner::{self, Report};
 use kmalloc_protocol::message::{
-    BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_short, quick,
+    BYTES_MAX, SHORT_BYTES, SHORT_WORDS, Short, bytes_of, encode_long, encode_response, quick,
+    words,
 };
-use kmalloc_protocol::{LABEL, Reply, Response};
-use kmalloc_server::client::{Badge, Fault, FaultKind};
+use kmalloc_protocol::{LABEL, Response};
+use kmalloc_server::client::{Badge, Fault, FaultKind, SIGNAL};
+use kmalloc_server::kernel::{ClientIndex, Worker};
 use kmalloc_server::{Outcome, Quick, Server};
 use sel4::{MessageInfo, MessageInfoBuilder, RecvWithMRs, Word, cap};
 use sel4_extension::reply_recv_with_mrs;
@@ -35,13 +39,12 @@ pub struct Desk<'a> {
     server: Server<Sel4>,
     endpoint: cap::Endpoint,
     reply: sel4::CPtr,
-    names: Names<'a>,
-    lines: Lines,
+    clients: Clients<'a>,
 }
 
 impl<'a> Desk<'a> {
-    /// The server that boot built, with the clients of `names` alive.
-    pub fn new(booted: Booted, names: Names<'a>) -> Desk<'a> {
+    /// The server that boot built, with those of `clients` alive that start at boot.
+    pub fn new(booted: Booted, clients: Clients<'a>) -> Desk<'a> {
         let Booted {
             server,
             endpoint,
@@ -52,8 +55,7 @@ impl<'a> Desk<'a> {
             server,
             endpoint,
             reply,
-            names,
-            lines: Lines::default(),
+            clients,
         }
     }
 
@@ -70,17 +72,24 @@ impl<'a> Desk<'a> {
             received = match self.quick(&received) {
                 Quick::Block(address) => {
                     let Short { words, length } = quick::encode_block(address);
-                    reply_recv_with_mrs(endpoint, info(length), [words[0], words[1]], authority())
+                    // Words beyond the length don't travel; what is in their registers may stay there.
+                    let words = [words[0], words[1], received.msg[2], received.msg[3]];
+                    reply_recv_with_mrs(endpoint, info(length), words, authority())
                 }
                 Quick::Done => {
                     let Short { words, length } = quick::encode_done();
-                    reply_recv_with_mrs(endpoint, info(length), [words[0]], authority())
+                    let words = [words[0], received.msg[1], received.msg[2], received.msg[3]];
+                    reply_recv_with_mrs(endpoint, info(length), words, authority())
                 }
-                other => match self.answer(other, &received) {
+                // A copy: what others look at through a reference would have to lie in memory on the quick way too.
+                other => match self.answer(other, &received.clone()) {
                     Some(answer) => {
                         reply_recv_with_mrs(endpoint, answer.info, answer.words, authority())
                     }
-                    None if !self.names.is_working() && self.close() => return self.server,
+                    None if self.clients.is_over(&mut self.server) => {
+                        self.clients.report_counts();
+                        return self.server;
+                    }
                     None => endpoint.recv_with_mrs(authority()),
                 },
             };
@@ -96,39 +105,110 @@ impl<'a> Desk<'a> {
         self.server.handle_quick(received.badge, &received.msg)
     }
 
-    /// Tells the services that nobody is left to serve; true when they have ended too.
-    fn close(&mut self) -> bool {
-        let mut closed = true;
-        for client in self.names.services() {
-            closed = false;
-            self.server.kernel_mut().signal(client);
-        }
-        closed
-    }
-
     /// What to answer to a message that was not served quickly; `None` where nobody waits.
     #[inline(never)]
     fn answer(&mut self, quick: Quick, received: &RecvWithMRs) -> Option<Answer> {
         if quick == Quick::Refused {
             return Some(encode(&Err(self.server.refusal())));
         }
+        // Of a signal the badge is all there is: the kernel leaves what was in the other registers.
+        if received.badge & SIGNAL != 0 {
+            self.signalled(received.badge);
+            return None;
+        }
+        if let Some(worker) = Badge::unpack(received.badge).worker() {
+            return self.answer_worker(worker, received);
+        }
         let caps = received.info.extra_caps() + received.info.caps_unwrapped() != 0;
         let length = received.info.length();
+        // One comparison for the label, and that no capabilities came.
+        if received.info == info(length)
+            && !Badge::unpack(received.badge).fault
+            && let Some(request) = words::decode_request(&received.msg, length)
+        {
+            let outcome = self.server.handle_request(received.badge, request);
+            let response = self.clients.finish(&mut self.server, outcome)?;
+            return Some(encode(&response));
+        }
         if length <= SHORT_WORDS && !Badge::unpack(received.badge).fault {
             let bytes = bytes_of(&received.msg);
             let message = bytes.get(..length * 8).unwrap_or(&bytes);
             let outcome = self
                 .server
                 .handle(received.badge, received.info.label(), caps, message);
-            return finish(&mut self.names, &mut self.lines, outcome);
+            let response = self.clients.finish(&mut self.server, outcome)?;
+            return Some(encode(&response));
         }
         self.answer_long(received, caps)
+    }
+
+    /// Does a slice of a worker's work; what to tell it.
+    #[cold]
+    #[inline(never)]
+    fn answer_worker(&mut self, worker: Worker, received: &RecvWithMRs) -> Option<Answer> {
+        if Badge::unpack(received.badge).fault {
+            let fault =
+                sel4::with_ipc_buffer(|buffer| sel4_extension::fault(buffer, &received.info));
+            panic!("the {worker:?} has faulted: {fault:?}");
+        }
+        match worker {
+            Worker::Reclaimer => self.reclaim(),
+            Worker::Cleaner => Some(self.clean(Report::from_word(received.msg[0]))),
+        }
+    }
+
+    /// A slice of what no request waits for, and whether there is more.
+    fn reclaim(&mut self) -> Option<Answer> {
+        let more = self.clients.work(&mut self.server);
+        if !more {
+            // It is not told when nothing will ever be left to do.
+            if self.clients.is_over(&mut self.server) {
+                return None;
+            }
+            self.server.kernel_mut().workers.rests(Worker::Reclaimer);
+        }
+        Some(Answer {
+            info: info(1),
+            words: [more.into(), 0, 0, 0],
+        })
+    }
+
+    /// The cleaner's next order. After a refusal it rests until something else becomes dirty.
+    fn clean(&mut self, report: Report) -> Answer {
+        if report != Report::Rested {
+            self.server.cleaned(report == Report::Clean);
+        }
+        let cleaning = match report {
+            Report::Refused => None,
+            _ => self.server.next_cleaning(),
+        };
+        if cleaning.is_none() {
+            self.server.kernel_mut().workers.rests(Worker::Cleaner);
+        }
+        let [what, slot, mask] = cleaner::order(self.server.kernel(), cleaning);
+        Answer {
+            info: info(cleaner::ORDER_WORDS),
+            words: [what, slot, mask, 0],
+        }
+    }
+
+    /// Signals, of which several may have become one.
+    #[cold]
+    #[inline(never)]
+    fn signalled(&mut self, badge: sel4::Word) {
+        if badge & timer::SIGNAL_BADGE == timer::SIGNAL_BADGE
+            && let Ok(Some(now_us)) = self.server.kernel_mut().devices.timer.interrupt()
+        {
+            self.server.alarm(now_us);
+            self.clients.alarm(&mut self.server, now_us);
+        }
     }
 
     /// Faults, and messages that do not fit the registers.
     #[cold]
     #[inline(never)]
     fn answer_long(&mut self, received: &RecvWithMRs, caps: bool) -> Option<Answer> {
+        let badge = Badge::unpack(received.badge);
         let mut bytes = [0; BYTES_MAX];
         let length = (received.info.length() * 8).min(BYTES_MAX);
         let fault = sel4::with_ipc_buffer_mut(|buffer| {
@@ -141,50 +221,37 @@ impl<'a> Desk<'a> {
                     .get(..BYTES_MAX)
                     .unwrap_or(&[0; BYTES_MAX]),
             );
-            let is_fault = Badge::unpack(received.badge).fault;
-            is_fault.then(|| sel4_extension::fault(buffer, &received.info))
+            badge
+                .fault
+                .then(|| sel4_extension::fault(buffer, &received.info))
         });
         let outcome = match fault {
-            Some(fault) => self.server.fault(received.badge, describe(fault.as_ref())),
+            Some(fault) => {
+                let kernel = self.server.kernel_mut();
+                let fault = describe(kernel, badge.client, fault.as_ref());
+                self.server.fault(received.badge, fault)
+            }
             None => {
                 let message = bytes.get(..length).unwrap_or(&bytes);
                 self.server
                     .handle(received.badge, received.info.label(), caps, message)
             }
         };
-        finish(&mut self.names, &mut self.lines, outcome)
+        if outcome == Outcome::Retry {
+            // The kernel takes an answer without a label for the word to go on.
+            return Some(Answer {
+                info: MessageInfoBuilder::default().build(),
+                words: [0; SHORT_WORDS],
+            });
+        }
+        let response = self.clients.finish(&mut self.server, outcome)?;
+        Some(encode(&response))
     }
-}
-
-/// Prints what is to be printed; what to answer.
-#[cold]
-#[inline(never)]
-fn finish(names: &mut Names<'_>, lines: &mut Lines, outcome: Outcome<'_>) -> Option<Answer> {
-    let response = match outcome {
-        Outcome::Respond(response) => response,
-        Outcome::Print { client, text } => {
-            lines.print(client, names.name(client), text);
-            Ok(Reply::Done)
-        }
-        Outcome::Ended { client, obituary } => {
-            lines.close();
-            let name = names.end(client);
-            report::client(
-                name.name,
-                name.program,
-                report::outcome_of(obituary.end),
-                &obituary,
-            );
-            return None;
-        }
-        Outcome::Ignore => return None,
-    };
-    Some(encode(&response))
 }
 
 #[inline(never)]
 fn encode(response: &Response) -> Answer {
-    if let Some(short) = encode_short(response) {
+    if let Some(short) = encode_response(response) {
         return Answer {
             info: info(short.length),
             words: short.words,
@@ -207,7 +274,14 @@ fn encode(response: &Response) -> Answer {
 }
 
 /// A fault in the server's words. What a client forged is not believed, only reported.
-fn describe(fault: Option<&sel4::Fault>) -> Fault {
+fn describe(kernel: &Sel4, client: ClientIndex, fault: Option<&sel4::Fault>) -> Fault {
+    if let Some(timeout) = fault.and_then(sel4_extension::timeout) {
+        return Fault {
+            kind: FaultKind::Timeout,
+            address: timeout.consumed,
+            instruction: thread::instruction(kernel, client, timeout.data),
+        };
+    }
     let (kind, address, instruction) = match fault {
         Some(sel4::Fault::VmFault(fault)) => (
             FaultKind::Vm,

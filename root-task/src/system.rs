@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The system that was packed with the root task: starting its clients, and knowing their names.
+//! The system that was packed with the root task: what its manifest says of each client.
 
 use crate::elf::Image;
 use crate::kernel::Sel4;
-use alloc::vec;
 use alloc::vec::Vec;
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_manifest::{Client, System};
 use kmalloc_protocol::Error;
 use kmalloc_server::Server;
-use kmalloc_server::client::CLIENTS_MAX;
-use kmalloc_server::kernel::ClientIndex;
+use kmalloc_server::kernel::{Budget, ClientIndex};
 use kmalloc_server::spawn::{DATA_ADDRESS, IPC_BUFFER_ADDRESS, Spawn};
 use sel4_task::{DataRange, StartPage};
 
@@ -61,119 +59,134 @@ impl core::fmt::Display for StartError {
     }
 }
 
-/// Starts one client of the system.
-pub fn start(
-    server: &mut Server<Sel4>,
-    system: &System<'_>,
-    client: &Client<'_>,
-) -> Result<ClientIndex, StartError> {
-    let program = system
-        .program(client.program)
-        .ok_or(StartError::Program("it is not in the archive"))?;
-    let image = Image::parse(program.elf).map_err(StartError::Program)?;
-    let mut start_page = [0; PAGE_SIZE];
-    let data = DataRange {
-        address: DATA_ADDRESS,
-        bytes: client.data.len(),
-    };
-    StartPage::write(
-        &mut start_page,
-        IPC_BUFFER_ADDRESS,
-        data,
-        client.arguments.iter(),
-    )
-    .map_err(StartError::StartPage)?;
-    let spawn = Spawn {
-        loads: image.loads(),
-        entry: image.entry,
-        start_page: &start_page,
-        data: client.data,
-        stack_pages: STACK_PAGES,
-        priority: client.priority,
-        memory_limit: client.memory_limit_bytes,
-    };
-    server.spawn(&spawn).map_err(StartError::Server)
+/// What the manifest says, ready to be looked up while clients run.
+pub struct Directory<'a> {
+    entries: Vec<Entry<'a>>,
 }
 
-/// The names of clients, by their place in the server's registry.
-pub struct Names<'a> {
-    names: Vec<Name<'a>>,
-    /// Clients that are alive and no services.
-    working: usize,
-    /// Services that are alive.
-    services: usize,
-}
-
-/// What is known of a client.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Name<'a> {
-    /// Its name.
-    pub name: &'a str,
+/// A client's manifest entry.
+pub struct Entry<'a> {
+    /// What it says.
+    pub client: Client<'a>,
     /// Its program's name.
     pub program: &'a str,
-    /// Whether it serves the others and ends after them.
-    pub service: bool,
-    alive: bool,
+    elf: &'a [u8],
+    /// Entries that it may start, and that it may end.
+    starts: Vec<usize>,
+    kills: Vec<usize>,
 }
 
-impl<'a> Names<'a> {
-    /// Nobody yet.
-    pub fn new() -> Names<'a> {
-        Names {
-            names: vec![Name::default(); CLIENTS_MAX],
-            working: 0,
-            services: 0,
+impl<'a> Directory<'a> {
+    /// Reads the whole manifest.
+    pub fn new(system: &System<'a>) -> Directory<'a> {
+        let find = |name: &str| system.clients().position(|other| other.name == name);
+        let entries = system.clients().map(|client| {
+            let program = system.program(client.program);
+            Entry {
+                program: program.map_or("", |program| program.name),
+                elf: program.map_or(&[], |program| program.elf),
+                starts: client.starts.iter().filter_map(find).collect(),
+                kills: client.kills.iter().filter_map(find).collect(),
+                client,
+            }
+        });
+        Directory {
+            entries: entries.collect(),
         }
     }
 
-    /// A client has started.
-    pub fn begin(&mut self, client: ClientIndex, name: &'a str, program: &'a str, service: bool) {
-        if let Some(place) = self.names.get_mut(client.index()) {
-            *place = Name {
-                name,
-                program,
-                service,
-                alive: true,
-            };
-            *self.count(service) += 1;
-        }
+    /// The entries, by number.
+    pub fn entries(&self) -> &[Entry<'a>] {
+        &self.entries
     }
 
-    /// A client has ended; what it was.
-    pub fn end(&mut self, client: ClientIndex) -> Name<'a> {
-        let name = match self.names.get_mut(client.index()) {
-            Some(place) => core::mem::take(place),
-            None => Name::default(),
+    /// The entry called `name`, if clients of entry `parent` may start it.
+    pub fn startable(&self, parent: usize, name: &str) -> Option<usize> {
+        let is_it = |number: &usize| {
+            let entry = self.entries.get(*number);
+            entry.is_some_and(|entry| entry.client.name == name)
         };
-        *self.count(name.service) -= usize::from(name.alive);
-        name
+        let parent = self.entries.get(parent)?;
+        parent.starts.iter().copied().find(is_it)
     }
 
-    fn count(&mut self, service: bool) -> &mut usize {
-        if service {
-            &mut self.services
-        } else {
-            &mut self.working
+    /// Whether a client of entry `killer` may end one of entry `target`.
+    pub fn may_kill(&self, killer: usize, target: usize) -> bool {
+        let killer = self.entries.get(killer);
+        killer.is_some_and(|killer| killer.kills.contains(&target))
+    }
+}
+
+impl Entry<'_> {
+    /// Allows for a client of this entry what the entry says: that its pages are moved, and that it has devices. A machine
+    /// that has none of them is no error: the client finds out when it opens one.
+    pub fn allow(&self, server: &mut Server<Sel4>, index: ClientIndex) {
+        if self.client.movable {
+            server.allow_moving(index);
+        }
+        let devices = self.client.devices.iter();
+        let found: usize = devices
+            .map(|(vendor, device)| server.allow_device(index, vendor, device))
+            .sum();
+        if found == 0 && self.client.devices.iter().next().is_some() {
+            let name = self.client.name;
+            print_line!("# client {name}: the machine has none of its devices");
         }
     }
 
-    /// A client's name.
-    pub fn name(&self, client: ClientIndex) -> &'a str {
-        self.names.get(client.index()).map_or("", |name| name.name)
+    /// Has `work` done with what a client of this entry begins with. `arguments`, parted by zero bytes, follow those of
+    /// the manifest; `memory` bytes are its limit, or what the manifest says if that is 0.
+    pub fn begin<T>(
+        &self,
+        arguments: &str,
+        memory: u64,
+        work: impl FnOnce(&Spawn<'_>) -> Result<T, Error>,
+    ) -> Result<T, StartError> {
+        let mut start_page = [0; PAGE_SIZE];
+        let data = DataRange {
+            address: DATA_ADDRESS,
+            bytes: self.client.data.len(),
+        };
+        let arguments = arguments.split_terminator('\0');
+        let arguments = self.client.arguments.iter().chain(arguments);
+        StartPage::write(&mut start_page, IPC_BUFFER_ADDRESS, data, arguments)
+            .map_err(StartError::StartPage)?;
+        self.build(|spawn| {
+            let limit = match memory {
+                0 => spawn.memory_limit,
+                memory => memory,
+            };
+            work(&Spawn {
+                start_page: &start_page,
+                memory_limit: limit,
+                memory_reserved: spawn.memory_reserved.min(limit),
+                ..*spawn
+            })
+            .map_err(StartError::Server)
+        })
     }
 
-    /// Whether any client but the services is alive.
-    pub fn is_working(&self) -> bool {
-        self.working > 0
-    }
-
-    /// The services that are alive.
-    pub fn services(&self) -> impl Iterator<Item = ClientIndex> + '_ {
-        let services = self
-            .names
-            .iter()
-            .enumerate()
-            .filter(|(_, name)| name.alive && name.service);
-        services.map(|(index, _)| ClientIndex(index as u16))
+    /// Has `work` done with what a client of this entry is built of, once it has begun.
+    pub fn build<T>(
+        &self,
+        work: impl FnOnce(&Spawn<'_>) -> Result<T, StartError>,
+    ) -> Result<T, StartError> {
+        let image = Image::parse(self.elf).map_err(StartError::Program)?;
+        work(&Spawn {
+            loads: image.loads(),
+            entry: image.entry,
+            start_page: &[],
+            data: self.client.data,
+            stack_pages: STACK_PAGES,
+            priority: self.client.priority,
+            budget: self.client.budget.map(|budget| Budget {
+                budget_us: budget.budget_us.into(),
+                period_us: budget.period_us.into(),
+            }),
+            memory_limit: self.client.memory_limit_bytes,
+            memory_reserved: self.client.memory_reserved_bytes,
+            slot_limit: self.client.slot_limit,
+            children_max: self.client.children_max,
+        })
     }
 }

@@ -10,6 +10,10 @@ pub const HEAP_WINDOW: usize = 0x80_0000_0000;
 pub const LEDGER_WINDOW: usize = 0x81_0000_0000;
 /// One page, for frames that the server fills or zeroes.
 pub const SCRATCH_WINDOW: usize = 0x82_0000_0000;
+/// One page, for frames that the cleaner zeroes.
+pub const CLEANER_WINDOW: usize = SCRATCH_WINDOW + PAGE_SIZE;
+/// One page, for frames that the server copies from.
+pub const COPY_WINDOW: usize = CLEANER_WINDOW + PAGE_SIZE;
 /// Address space for the ledger of one segment.
 pub const LEDGER_BYTES: usize = LEDGER_FRAMES * PAGE_SIZE;
 /// Bytes that one page table maps.

@@ -7,7 +7,7 @@ use crate::failure::FailurePlan;
 use crate::memory::Memory;
 use kmalloc_server::kernel::{Object, Slot};
 use kmalloc_server::physical::{Chunk, Large, Page, Physical};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl FakeKernel {
     /// A kernel that has booted with these untypeds (physical address, log2 of the bytes) and a root task that has cut
@@ -31,8 +31,14 @@ impl FakeKernel {
             identities: 0,
             ledgers: BTreeMap::new(),
             threads: BTreeMap::new(),
+            woken: BTreeSet::new(),
+            hurried: false,
+            zeroed_max: 0,
             failures: FailurePlan::default(),
             refusals: Vec::new(),
+            clock: Default::default(),
+            signals: Vec::new(),
+            machine: Default::default(),
         };
         for &(address, size_bits) in ram {
             assert!(size_bits >= 12 && address.is_multiple_of(1 << size_bits));

@@ -10,7 +10,7 @@ use crate::{ASID_POOL_SIZE, FakeKernel, LEDGER_ENTRIES, LEDGER_FRAMES, RETYPE_MA
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_server::kernel::{
     ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadIndex,
-    ThreadStart,
+    ThreadStart, Worker,
 };
 use kmalloc_server::physical::Page;
 
@@ -58,7 +58,7 @@ impl Kernel for FakeKernel {
             return self.refuse("retype", code::NOT_ENOUGH_MEMORY, reason);
         }
         if children.is_empty() {
-            self.memory.zero(address, whole_bits);
+            self.reset(address, watermark);
         }
         self.set_watermark(untyped, end);
         for (index, slot) in slots.into_iter().enumerate() {
@@ -72,6 +72,43 @@ impl Kernel for FakeKernel {
 
     fn size_bits(&self, object: Object) -> u32 {
         size_bits(object)
+    }
+
+    fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused> {
+        self.failures.step("copy")?;
+        if self.capability(to).is_some() {
+            return self.refuse("copy", code::DELETE_FIRST, format!("{to:?} is occupied"));
+        }
+        let Some(Capability {
+            address,
+            original: None,
+            kind: Kind::Frame {
+                size_bits, usage, ..
+            },
+            ..
+        }) = self.capability(frame).cloned()
+        else {
+            let reason = format!("{frame:?} is no frame");
+            return self.refuse("copy", code::INVALID_CAPABILITY, reason);
+        };
+        assert_eq!(
+            usage,
+            FrameUse::Unmapped,
+            "{frame:?} is shared while one has it alone"
+        );
+        let kind = Kind::Frame {
+            size_bits,
+            usage: FrameUse::Unmapped,
+            copies: 0,
+        };
+        let copy = Capability {
+            parent: None,
+            original: Some(frame),
+            address,
+            kind,
+        };
+        self.capabilities.insert(to, copy);
+        Ok(())
     }
 
     fn delete(&mut self, slot: Slot) -> Result<(), Refused> {
@@ -114,7 +151,12 @@ impl Kernel for FakeKernel {
         self.failures.step("map_page")?;
         let Some(Capability {
             address: place,
-            kind: Kind::Frame { size_bits, usage },
+            kind:
+                Kind::Frame {
+                    size_bits,
+                    usage,
+                    copies,
+                },
             ..
         }) = self.capability(frame).cloned()
         else {
@@ -159,11 +201,19 @@ impl Kernel for FakeKernel {
                 );
                 space.insert_large(address, large);
             }
-            Slot::Page(page) => space.insert_page(address, page),
+            Slot::Page(_) | Slot::Copy(_) => space.insert_page(address, frame),
+            Slot::Device(number) => space.insert_device(address, number),
             _ => unreachable!("frames lie in slots of frames"),
         }
-        let reader = Writer::Space(space.identity);
-        self.memory.hand_over(place, size_bits, reader);
+        assert_eq!(copies, 0, "{frame:?} is shared and mapped for one client");
+        let reader = match frame {
+            Slot::Copy(_) => Writer::Shared,
+            _ => Writer::Space(space.identity),
+        };
+        // What a device shows is nobody's writing.
+        if !matches!(frame, Slot::Device(_)) {
+            self.memory.hand_over(place, size_bits, reader);
+        }
         self.set_usage(
             frame,
             FrameUse::Client {
@@ -177,10 +227,10 @@ impl Kernel for FakeKernel {
 
     fn unmap_page(&mut self, frame: Slot) -> Result<(), Refused> {
         match self.capability(frame).map(|frame| &frame.kind) {
-            // Unmapping what is not mapped is no error to the kernel.
+            // To unmap what is not mapped is no error to a kernel, but one of them never answers it: the server must not.
             Some(Kind::Frame { usage, .. }) => assert!(
-                !matches!(usage, FrameUse::Ledger { .. }),
-                "{frame:?} is taken from a ledger that still has it"
+                matches!(usage, FrameUse::Client { .. }),
+                "{frame:?} is to be unmapped from a client, and is {usage:?}"
             ),
             other => panic!("{frame:?} to be unmapped is no frame but {other:?}"),
         }
@@ -262,10 +312,19 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
+    fn copy_page(&mut self, from: Page, to: Page) -> Result<(), Refused> {
+        self.failures.step("copy_page")?;
+        let from = self.unmapped_frame("copy_page", from);
+        let to = self.unmapped_frame("copy_page", to);
+        self.memory.copy(from, to);
+        Ok(())
+    }
+
     fn scrub(&mut self, frame: Page) -> Result<(), Refused> {
         self.failures.step("scrub")?;
         let address = self.unmapped_frame("scrub", frame);
-        self.memory.zero(address, 12);
+        self.memory.zero(address, 1 << 12);
+        self.zeroed_max = self.zeroed_max.max(1 << 12);
         Ok(())
     }
 
@@ -369,5 +428,37 @@ impl Kernel for FakeKernel {
             self.threads.remove(&(client, thread));
         }
         Ok(())
+    }
+
+    fn wake(&mut self, worker: Worker) {
+        self.woken.insert(worker);
+    }
+
+    fn hurry_cleaner(&mut self, hurried: bool) {
+        self.hurried = hurried;
+    }
+
+    fn signal(&mut self, client: ClientIndex) {
+        let notification = Slot::Client(client, ClientObject::Notification);
+        assert!(
+            self.capability(notification).is_some(),
+            "{client:?} is signalled and has no notification"
+        );
+        self.signals.push(client);
+    }
+
+    fn now_us(&mut self) -> Result<u64, Refused> {
+        self.failures.step("now_us")?;
+        Ok(self.clock.now_us)
+    }
+
+    fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused> {
+        self.failures.step("set_alarm")?;
+        self.clock.alarm_us = Some(due_us);
+        Ok(())
+    }
+
+    fn clear_alarm(&mut self) {
+        self.clock.alarm_us = None;
     }
 }

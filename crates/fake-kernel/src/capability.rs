@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Slots and the derivation tree. Every object has one capability, so the tree of capabilities is that of objects.
+//! Slots and the derivation tree. Every object has one capability, so the tree of capabilities is that of objects; but
+//! for frames, whose capability can be copied, so that each copy is mapped in a place of its own.
 
 use kmalloc_server::kernel::{ClientIndex, ClientObject, Mapping, Object, Slot, Table};
 use kmalloc_server::physical::Page;
@@ -10,6 +11,8 @@ use std::collections::BTreeMap;
 pub struct Capability {
     /// The untyped that the object was made of; `None` for what boot gave.
     pub parent: Option<Slot>,
+    /// The frame's capability that this one is a copy of.
+    pub original: Option<Slot>,
     /// The object's physical address.
     pub address: u64,
     /// What it is.
@@ -32,8 +35,10 @@ pub enum Kind {
     Frame {
         /// log2 of its bytes: 12 or 21.
         size_bits: u32,
-        /// Where it is mapped: in one place at the most.
+        /// Where it is mapped by this capability: in one place at the most.
         usage: FrameUse,
+        /// Copies of this capability.
+        copies: usize,
     },
     /// A table of an address space.
     Table {
@@ -79,12 +84,14 @@ impl Capability {
             Object::Frame | Object::LargeFrame => Kind::Frame {
                 size_bits: size_bits(object),
                 usage: FrameUse::Unmapped,
+                copies: 0,
             },
             Object::Table(level) => Kind::Table { level, place: None },
             Object::Client(which) => Kind::Client(which),
         };
         Capability {
             parent,
+            original: None,
             address,
             kind,
         }
@@ -118,6 +125,9 @@ pub(crate) struct Capabilities {
     chunks: Vec<Option<Capability>>,
     pages: Vec<Option<Capability>>,
     clients: BTreeMap<(ClientIndex, ClientObject), Capability>,
+    scratch: Option<Capability>,
+    copies: BTreeMap<u32, Capability>,
+    devices: BTreeMap<u32, Capability>,
 }
 
 impl Capabilities {
@@ -129,6 +139,9 @@ impl Capabilities {
             chunks: vec![None; pages / 16],
             pages: vec![None; pages],
             clients: BTreeMap::new(),
+            scratch: None,
+            copies: BTreeMap::new(),
+            devices: BTreeMap::new(),
         }
     }
 
@@ -139,6 +152,9 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks.get(chunk.index())?.as_ref(),
             Slot::Page(page) => self.pages.get(page.index())?.as_ref(),
             Slot::Client(client, which) => self.clients.get(&(client, which)),
+            Slot::Scratch => self.scratch.as_ref(),
+            Slot::Copy(copy) => self.copies.get(&copy),
+            Slot::Device(number) => self.devices.get(&number),
         }
     }
 
@@ -149,7 +165,17 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks.get_mut(chunk.index())?.as_mut(),
             Slot::Page(page) => self.pages.get_mut(page.index())?.as_mut(),
             Slot::Client(client, which) => self.clients.get_mut(&(client, which)),
+            Slot::Scratch => self.scratch.as_mut(),
+            Slot::Copy(copy) => self.copies.get_mut(&copy),
+            Slot::Device(number) => self.devices.get_mut(&number),
         }
+    }
+
+    /// Every copy of a frame's capability, by its slot.
+    pub(crate) fn copies(&self) -> impl Iterator<Item = (u32, &Capability)> {
+        self.copies
+            .iter()
+            .map(|(copy, capability)| (*copy, capability))
     }
 
     /// Puts a capability into an empty slot, and on the list of its parent.
@@ -159,12 +185,16 @@ impl Capabilities {
         {
             children.push(slot);
         }
+        self.count_copy(capability.original, |copies| copies + 1);
         let old = match slot {
             Slot::Large(large) => self.larges[large.index()].replace(capability),
             Slot::LargeFrame(large) => self.large_frames[large.index()].replace(capability),
             Slot::Chunk(chunk) => self.chunks[chunk.index()].replace(capability),
             Slot::Page(page) => self.pages[page.index()].replace(capability),
             Slot::Client(client, which) => self.clients.insert((client, which), capability),
+            Slot::Scratch => self.scratch.replace(capability),
+            Slot::Copy(copy) => self.copies.insert(copy, capability),
+            Slot::Device(number) => self.devices.insert(number, capability),
         };
         assert!(old.is_none(), "{slot:?} was occupied");
     }
@@ -177,12 +207,24 @@ impl Capabilities {
             Slot::Chunk(chunk) => self.chunks.get_mut(chunk.index())?.take(),
             Slot::Page(page) => self.pages.get_mut(page.index())?.take(),
             Slot::Client(client, which) => self.clients.remove(&(client, which)),
+            Slot::Scratch => self.scratch.take(),
+            Slot::Copy(copy) => self.copies.remove(&copy),
+            Slot::Device(number) => self.devices.remove(&number),
         }?;
         if let Some(parent) = capability.parent.and_then(|parent| self.get_mut(parent))
             && let Kind::Untyped { children, .. } = &mut parent.kind
         {
             children.retain(|child| *child != slot);
         }
+        self.count_copy(capability.original, |copies| copies - 1);
         Some(capability)
+    }
+
+    fn count_copy(&mut self, original: Option<Slot>, change: impl Fn(usize) -> usize) {
+        if let Some(original) = original.and_then(|original| self.get_mut(original))
+            && let Kind::Frame { copies, .. } = &mut original.kind
+        {
+            *copies = change(*copies);
+        }
     }
 }

@@ -7,9 +7,10 @@
 //! error number and kept in [`FakeKernel::refusals`], because books that are right never lead there.
 //!
 //! # Which calls can fail
-//! A test can make the n-th fallible call fail ([`FakeKernel::fail_at`]). Fallible are `retype`, `map_page`,
-//! `map_table`, `assign_asid`, `scrub`, `write_page`, `push_ledger` and `start_thread`: the real ones allocate, map, or
-//! have preconditions in the kernel. `delete`, `revoke`, `unmap_page`, `unmap_page_table`, `pop_ledger` and
+//! A test can make the n-th fallible call fail ([`FakeKernel::fail_at`]). Fallible are `retype`, `copy`, `map_page`,
+//! `map_table`, `assign_asid`, `copy_page`, `scrub`, `write_page`, `push_ledger`, `start_thread`, `now_us`, `set_alarm`
+//! and those of [`Machine`](kmalloc_server::machine::Machine) that return a result: the real
+//! ones allocate, map, need a device, or have preconditions in the kernel. `delete`, `revoke`, `unmap_page`, `unmap_page_table`, `pop_ledger` and
 //! `stop_threads` only take away: with right arguments seL4 has no error for them, so they are not failed.
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,7 @@ mod boot;
 mod calls;
 mod capability;
 mod failure;
+mod machine;
 mod memory;
 mod objects;
 mod space;
@@ -24,21 +26,24 @@ mod view;
 
 pub use capability::{Capability, FrameUse, Kind};
 pub use failure::{Refusal, code};
+pub use machine::{FakeFunction, FakeMachine};
 pub use space::Space;
 pub use view::Fault;
 
 use capability::Capabilities;
 use failure::FailurePlan;
 use kmalloc_bucket::ledger::Entry;
-use kmalloc_server::kernel::{ClientIndex, Slot, ThreadIndex, ThreadStart};
+use kmalloc_server::kernel::{ClientIndex, Slot, ThreadIndex, ThreadStart, Worker};
 use kmalloc_server::physical::Page;
 use memory::Memory;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects that one retype makes at the most.
 pub const RETYPE_MAX: usize = 256;
 /// Address spaces that one ASID pool serves.
 pub const ASID_POOL_SIZE: usize = 512;
+/// Bytes that the kernel zeroes at a time when an untyped begins anew.
+pub const RESET_GRANULE: u64 = 256;
 /// Frames of one segment's ledger.
 const LEDGER_FRAMES: usize = 8;
 /// Entries in a frame of a ledger.
@@ -56,8 +61,24 @@ pub struct FakeKernel {
     identities: u64,
     ledgers: BTreeMap<u32, Ledger>,
     threads: BTreeMap<(ClientIndex, ThreadIndex), ThreadStart>,
+    woken: BTreeSet<Worker>,
+    hurried: bool,
+    /// The most bytes that one call has zeroed since the test last asked.
+    zeroed_max: u64,
     failures: FailurePlan,
     refusals: Vec<Refusal>,
+    clock: Clock,
+    /// Clients that were signalled, in order.
+    signals: Vec<ClientIndex>,
+    /// The devices.
+    machine: FakeMachine,
+}
+
+/// Time, which goes on only when a test says so.
+#[derive(Debug, Default)]
+struct Clock {
+    now_us: u64,
+    alarm_us: Option<u64>,
 }
 
 /// The window in the server's address space through which it sees the ledger of a segment.
@@ -93,6 +114,11 @@ impl FakeKernel {
         self.capabilities.get(slot)
     }
 
+    /// Every copy of a frame's capability, by its slot.
+    pub fn copies(&self) -> impl Iterator<Item = (u32, &Capability)> {
+        self.capabilities.copies()
+    }
+
     /// Every address space, by the page that its root is made of.
     pub fn spaces(&self) -> impl Iterator<Item = (Page, &Space)> {
         self.spaces.iter().map(|(page, space)| (*page, space))
@@ -112,9 +138,39 @@ impl FakeKernel {
             .filter(move |thread| thread.client == client)
     }
 
+    /// Whether a worker has been told of work since it was last asked; it waits again.
+    pub fn take_wake(&mut self, worker: Worker) -> bool {
+        self.woken.remove(&worker)
+    }
+
+    /// Whether the cleaner has been told to hurry.
+    pub fn is_cleaner_hurried(&self) -> bool {
+        self.hurried
+    }
+
+    /// The most bytes that one call has zeroed since this was last asked.
+    pub fn take_zeroed_max(&mut self) -> u64 {
+        core::mem::take(&mut self.zeroed_max)
+    }
+
     /// Whether a page of memory holds only zeros.
     pub fn is_zero_page(&self, page: Page) -> bool {
         self.memory.is_zero(self.address_of(page))
+    }
+
+    /// Lets microseconds pass.
+    pub fn pass(&mut self, microseconds: u64) {
+        self.clock.now_us += microseconds;
+    }
+
+    /// The time for which the clock was set, if any.
+    pub fn alarm(&self) -> Option<u64> {
+        self.clock.alarm_us
+    }
+
+    /// The clients that were signalled since this was asked last, in order.
+    pub fn take_signals(&mut self) -> Vec<ClientIndex> {
+        core::mem::take(&mut self.signals)
     }
 
     fn address_of(&self, page: Page) -> u64 {

@@ -14,16 +14,18 @@ pub(crate) enum Writer {
     Ledger,
     /// A client, by the identity of its address space.
     Space(u64),
+    /// One of the clients that the page is shared between.
+    Shared,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Content {
     /// The same word all over.
     Filled(u64),
     Bytes(Box<[u8; PAGE_SIZE as usize]>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Written {
     writer: Writer,
     content: Content,
@@ -36,9 +38,10 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Zeroes `2^size_bits` bytes.
-    pub(crate) fn zero(&mut self, address: u64, size_bits: u32) {
-        let end = address + (1 << size_bits);
+    /// Zeroes every page that begins in `length` bytes. What is behind them in the last one is zero already, where it is
+    /// the end of what was used of an untyped.
+    pub(crate) fn zero(&mut self, address: u64, length: u64) {
+        let end = address + length;
         while let Some(page) = self
             .written
             .range(address..end)
@@ -70,6 +73,14 @@ impl Memory {
             );
             written.writer = reader;
         }
+    }
+
+    /// Copies a page, whoever wrote it.
+    pub(crate) fn copy(&mut self, from: u64, to: u64) {
+        match self.written.get(&from).cloned() {
+            Some(written) => self.written.insert(to, written),
+            None => self.written.remove(&to),
+        };
     }
 
     /// Fills a page with one word.

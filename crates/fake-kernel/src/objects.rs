@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the calls are made of: changing objects, destroying them, refusing.
 
-use crate::FakeKernel;
 use crate::capability::{Capability, FrameUse, Kind};
 use crate::failure::Refusal;
 use crate::space::reach;
+use crate::{FakeKernel, RESET_GRANULE};
 use kmalloc_server::kernel::{ClientObject, Refused, Slot, Table};
 use kmalloc_server::physical::{Chunk, Page};
 
@@ -26,13 +26,22 @@ impl FakeKernel {
             Slot::Page(page) => page,
             Slot::Chunk(chunk) => chunk.first_page(),
             Slot::LargeFrame(large) => large.first_chunk().first_page(),
-            Slot::Large(_) | Slot::Client(..) => return,
+            Slot::Large(_) | Slot::Client(..) | Slot::Scratch | Slot::Copy(_) | Slot::Device(_) => {
+                return;
+            }
         };
         assert_eq!(
             self.address_of(expected),
             address,
             "{slot:?} is made at another place than its number says"
         );
+    }
+
+    /// Begins an untyped without children anew: the kernel zeroes what was used of it, in granules.
+    pub(crate) fn reset(&mut self, address: u64, watermark: u64) {
+        self.memory.zero(address, watermark);
+        let zeroed = watermark.next_multiple_of(RESET_GRANULE);
+        self.zeroed_max = self.zeroed_max.max(zeroed);
     }
 
     pub(crate) fn set_watermark(&mut self, slot: Slot, end: u64) {
@@ -59,7 +68,7 @@ impl FakeKernel {
             .map(|capability| &mut capability.kind)
     }
 
-    /// The address of a frame of 4 KiB that is mapped nowhere.
+    /// The address of a frame of 4 KiB that is mapped nowhere, and by nobody's copy either.
     ///
     /// # Panics
     /// When it is none.
@@ -71,6 +80,7 @@ impl FakeKernel {
                     Kind::Frame {
                         size_bits: 12,
                         usage: FrameUse::Unmapped,
+                        copies: 0,
                     },
                 ..
             }) => *address,
@@ -90,6 +100,7 @@ impl FakeKernel {
         if let Some(space) = self.spaces.get_mut(&space) {
             match slot {
                 Slot::LargeFrame(_) => space.remove_large(address),
+                Slot::Device(_) => space.remove_device(address),
                 _ => space.remove_page(address),
             }
         }
@@ -131,7 +142,15 @@ impl FakeKernel {
                 usage: FrameUse::Ledger { segment },
                 ..
             }) => panic!("{slot:?} goes while it is part of the ledger of segment {segment}"),
-            Some(Kind::Frame { .. }) => self.forget_mapping(slot),
+            Some(Kind::Frame { usage, copies, .. }) => {
+                // Release 5.0.0 leaves the mapping where it is.
+                assert!(
+                    !matches!(slot, Slot::Copy(_)) || usage == FrameUse::Unmapped,
+                    "{slot:?} goes while the frame is mapped by it"
+                );
+                assert_eq!(copies, 0, "{slot:?} goes while it is shared");
+                self.forget_mapping(slot);
+            }
             Some(Kind::Table { level, .. }) => {
                 if let Slot::Page(page) = slot {
                     self.destroy_table(page, level);
@@ -153,7 +172,9 @@ impl FakeKernel {
         }
         if let Some(space) = self.spaces.remove(&page) {
             assert!(
-                space.pages().next().is_none() && space.larges().next().is_none(),
+                space.pages().next().is_none()
+                    && space.larges().next().is_none()
+                    && space.devices().next().is_none(),
                 "the address space {page:?} goes while frames are mapped in it"
             );
             assert!(

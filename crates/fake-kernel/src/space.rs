@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Address spaces: four levels of tables and what is mapped through them.
 
-use kmalloc_server::kernel::Table;
+use kmalloc_server::kernel::{Slot, Table};
 use kmalloc_server::physical::{Large, Page};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,8 +16,9 @@ pub struct Space {
     pub(crate) identity: u64,
     /// Tables by the address that they begin at.
     tables: BTreeMap<(Table, usize), Page>,
-    pages: BTreeMap<usize, Page>,
+    pages: BTreeMap<usize, Slot>,
     larges: BTreeMap<usize, Large>,
+    devices: BTreeMap<usize, u32>,
 }
 
 /// log2 of the bytes that a table maps.
@@ -44,12 +45,13 @@ impl Space {
             tables: BTreeMap::new(),
             pages: BTreeMap::new(),
             larges: BTreeMap::new(),
+            devices: BTreeMap::new(),
         }
     }
 
-    /// Frames of 4 KiB: address and frame.
-    pub fn pages(&self) -> impl Iterator<Item = (usize, Page)> {
-        self.pages.iter().map(|(address, page)| (*address, *page))
+    /// Frames of 4 KiB: address, and the capability that each is mapped by.
+    pub fn pages(&self) -> impl Iterator<Item = (usize, Slot)> {
+        self.pages.iter().map(|(address, slot)| (*address, *slot))
     }
 
     /// Frames of 2 MiB: address and frame.
@@ -57,6 +59,13 @@ impl Space {
         self.larges
             .iter()
             .map(|(address, large)| (*address, *large))
+    }
+
+    /// Frames of device memory: address and number.
+    pub fn devices(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.devices
+            .iter()
+            .map(|(address, frame)| (*address, *frame))
     }
 
     /// Tables: level, first address, object.
@@ -69,7 +78,8 @@ impl Space {
     /// Whether a page or large page is mapped in `range`.
     pub(crate) fn is_mapped_in(&self, range: Range<usize>) -> bool {
         self.pages.range(range.clone()).next().is_some()
-            || self.larges.range(range).next().is_some()
+            || self.larges.range(range.clone()).next().is_some()
+            || self.devices.range(range).next().is_some()
     }
 
     /// The highest table that must stand over `address` before a table of `level` can be hooked in, and does not.
@@ -108,7 +118,7 @@ impl Space {
             .retain(|(below, start), _| *below > level || !range.contains(start));
     }
 
-    pub(crate) fn page_at(&self, address: usize) -> Option<Page> {
+    pub(crate) fn page_at(&self, address: usize) -> Option<Slot> {
         self.pages.get(&(address >> 12 << 12)).copied()
     }
 
@@ -116,8 +126,8 @@ impl Space {
         self.larges.get(&(address >> 21 << 21)).copied()
     }
 
-    pub(crate) fn insert_page(&mut self, address: usize, page: Page) {
-        self.pages.insert(address, page);
+    pub(crate) fn insert_page(&mut self, address: usize, frame: Slot) {
+        self.pages.insert(address, frame);
     }
 
     pub(crate) fn insert_large(&mut self, address: usize, large: Large) {
@@ -130,5 +140,17 @@ impl Space {
 
     pub(crate) fn remove_large(&mut self, address: usize) {
         self.larges.remove(&address);
+    }
+
+    pub(crate) fn device_at(&self, address: usize) -> Option<u32> {
+        self.devices.get(&(address >> 12 << 12)).copied()
+    }
+
+    pub(crate) fn insert_device(&mut self, address: usize, number: u32) {
+        self.devices.insert(address, number);
+    }
+
+    pub(crate) fn remove_device(&mut self, address: usize) {
+        self.devices.remove(&address);
     }
 }

@@ -213,6 +213,17 @@ fn destroying_an_address_space_under_its_pages_panics() {
 }
 
 #[test]
+#[should_panic(expected = "goes while the frame is mapped by it")]
+fn a_copy_is_unmapped_before_it_is_deleted() {
+    let (mut kernel, space) = with_space();
+    let copy = Slot::Copy(0);
+    assert_eq!(kernel.copy(Slot::Page(Page(16)), copy), Ok(()));
+    let mapped = kernel.map_page(copy, space, HERE, Mapping::MEMORY);
+    assert_eq!(mapped, Ok(()));
+    let _ = kernel.delete(copy);
+}
+
+#[test]
 #[should_panic(expected = "is no unmapped frame")]
 fn scrubbing_a_mapped_page_panics() {
     must_panic(|kernel, _| kernel.scrub(Page(16)).unwrap());
@@ -245,4 +256,50 @@ fn showing_bytes_of_one_client_to_another_panics() {
         kernel.unmap_page(Slot::Page(Page(16))).unwrap();
         map(kernel, 16, Page(48), HERE).unwrap();
     });
+}
+
+#[test]
+fn copies_of_a_frame_are_mapped_each_for_itself_and_share_what_is_in_it() {
+    let (mut kernel, space) = with_space();
+    let frame = Slot::Page(Page(16));
+    for copy in [3, 4] {
+        assert_eq!(kernel.copy(frame, Slot::Copy(copy)), Ok(()));
+        let at = HERE + copy as usize * 4096;
+        let mapped = kernel.map_page(Slot::Copy(copy), space, at, Mapping::MEMORY);
+        assert_eq!(mapped, Ok(()));
+    }
+    assert_eq!(kernel.write(space, HERE + 3 * 4096, b"shared"), Ok(()));
+    let mut read = [0; 6];
+    assert_eq!(kernel.read(space, HERE + 4 * 4096, &mut read), Ok(()));
+    assert_eq!(&read, b"shared");
+    let occupied = kernel.copy(frame, Slot::Copy(3));
+    assert_eq!(occupied, refused(code::DELETE_FIRST));
+    let of_a_copy = kernel.copy(Slot::Copy(3), Slot::Copy(5));
+    assert_eq!(of_a_copy, refused(code::INVALID_CAPABILITY));
+    assert_eq!(kernel.unmap_page(Slot::Copy(3)), Ok(()));
+    assert_eq!(kernel.delete(Slot::Copy(3)), Ok(()));
+    assert_eq!(kernel.translate(space, HERE + 3 * 4096), None);
+    assert!(kernel.translate(space, HERE + 4 * 4096).is_some());
+    assert_eq!(kernel.unmap_page(Slot::Copy(4)), Ok(()));
+    assert_eq!(kernel.delete(Slot::Copy(4)), Ok(()));
+    assert_eq!(kernel.copies().count(), 0);
+    assert_eq!(kernel.scrub(Page(16)), Ok(()));
+}
+
+#[test]
+#[should_panic(expected = "is no unmapped frame")]
+fn a_frame_that_is_shared_is_not_scrubbed() {
+    let (mut kernel, _) = with_space();
+    let frame = Slot::Page(Page(16));
+    assert_eq!(kernel.copy(frame, Slot::Copy(0)), Ok(()));
+    let _ = kernel.scrub(Page(16));
+}
+
+#[test]
+#[should_panic(expected = "goes while it is shared")]
+fn a_frame_that_is_shared_is_not_revoked() {
+    let (mut kernel, _) = with_space();
+    let frame = Slot::Page(Page(16));
+    assert_eq!(kernel.copy(frame, Slot::Copy(0)), Ok(()));
+    let _ = kernel.revoke(Slot::Chunk(Chunk(1)));
 }

@@ -19,9 +19,10 @@ impl FakeKernel {
     /// Where `address` of an address space lies in physical memory, and how it is mapped there.
     pub fn translate(&self, space: Page, address: usize) -> Option<(u64, Mapping)> {
         let tables = self.spaces.get(&space)?;
-        let (slot, offset) = match tables.large_at(address) {
-            Some(large) => (Slot::LargeFrame(large), address % (1 << 21)),
-            None => (Slot::Page(tables.page_at(address)?), address % (1 << 12)),
+        let (slot, offset) = match (tables.large_at(address), tables.device_at(address)) {
+            (Some(large), _) => (Slot::LargeFrame(large), address % (1 << 21)),
+            (None, Some(frame)) => (Slot::Device(frame), address % (1 << 12)),
+            (None, None) => (tables.page_at(address)?, address % (1 << 12)),
         };
         if !is_reachable(tables, slot, address) {
             return None;
@@ -93,9 +94,19 @@ impl FakeKernel {
 
     fn writable(&self, space: Page, address: usize) -> Result<(u64, Writer), Fault> {
         let fault = Fault { address };
-        let identity = self.spaces.get(&space).ok_or(fault)?.identity;
+        let tables = self.spaces.get(&space).ok_or(fault)?;
         match self.translate(space, address) {
-            Some((place, how)) if how.writable => Ok((place, Writer::Space(identity))),
+            Some((place, how)) if how.writable => {
+                let is_shared = tables
+                    .page_at(address)
+                    .is_some_and(|slot| matches!(slot, Slot::Copy(_)));
+                let writer = if is_shared {
+                    Writer::Shared
+                } else {
+                    Writer::Space(tables.identity)
+                };
+                Ok((place, writer))
+            }
             _ => Err(fault),
         }
     }

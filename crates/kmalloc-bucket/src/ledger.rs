@@ -43,7 +43,7 @@ pub struct Entry {
     pub previous: u32,
     /// Head: pages of address space kept empty before the run.
     pub guard: u32,
-    /// Head: pages mapped.
+    /// Head: pages mapped. Bucket: blocks in it.
     pub length: u32,
     /// Head: pages of address space from here on, mapped or kept to grow into.
     pub reserved: u32,
@@ -51,13 +51,15 @@ pub struct Entry {
     pub align_bits: u8,
     /// What a free page was used for last, so that a second free is told from a wild pointer.
     pub history: Use,
+    /// Bucket: the client that has it, by its place.
+    pub owner: u16,
 }
 
 const _: () = assert!(size_of::<Entry>() == 64, "one cache line a page");
 
 impl Entry {
-    /// A bucket of `class` in physical page `page`, with all blocks free.
-    pub fn bucket(class: SizeClass, page: u32) -> Entry {
+    /// A bucket of `class` in physical page `page` for the client in place `owner`, with all blocks free.
+    pub fn bucket(class: SizeClass, page: u32, owner: u16) -> Entry {
         let count = PAGE_SIZE >> class.block_size_bits();
         let mut free = [0; 4];
         for (index, word) in free.iter_mut().enumerate() {
@@ -76,6 +78,8 @@ impl Entry {
             page,
             next: NONE,
             previous: NONE,
+            length: count as u32,
+            owner,
             ..Entry::default()
         }
     }
@@ -92,15 +96,26 @@ impl Entry {
     /// Takes the first free block of a bucket.
     #[inline(always)]
     pub fn take_block(&mut self) -> Option<usize> {
-        for (index, word) in self.free.iter_mut().enumerate() {
-            if *word != 0 {
-                let bit = word.trailing_zeros() as usize;
-                *word &= *word - 1;
-                self.free_count -= 1;
-                return Some(index * 64 + bit);
-            }
+        // Buckets of 64 bytes and more have one word, so it comes without a loop.
+        let word = &mut self.free[0];
+        if *word != 0 {
+            let bit = word.trailing_zeros() as usize;
+            *word &= *word - 1;
+            self.free_count -= 1;
+            return Some(bit);
         }
-        None
+        self.take_block_behind()
+    }
+
+    /// Takes the first free block of those behind the first 64.
+    #[inline(never)]
+    fn take_block_behind(&mut self) -> Option<usize> {
+        let words = self.free.iter_mut().enumerate();
+        let (index, word) = words.skip(1).find(|(_, word)| **word != 0)?;
+        let bit = word.trailing_zeros() as usize;
+        *word &= *word - 1;
+        self.free_count -= 1;
+        Some(index * 64 + bit)
     }
 
     /// Whether block `block` of a bucket is free.
@@ -111,24 +126,30 @@ impl Entry {
             .is_none_or(|word| word >> (block % 64) & 1 == 1)
     }
 
-    /// The block of a bucket that begins `offset` bytes into its page, where it is in use.
+    /// Gives back the block of the client in place `owner` that begins `offset` bytes into the page, where the page is a
+    /// bucket of that client and the block is in use. Its bytes.
     #[inline(always)]
-    pub fn block_in_use(&self, offset: usize) -> Option<usize> {
+    pub fn give_block_at(&mut self, owner: u16, offset: usize) -> Option<u64> {
+        if self.usage != Use::Bucket || self.owner != owner {
+            return None;
+        }
         let size_bits = self.block_size_bits();
         let block = offset >> size_bits;
-        let in_use = self.usage == Use::Bucket
-            && offset & ((1 << size_bits) - 1) == 0
-            && !self.is_free(block);
-        in_use.then_some(block)
+        let bit = 1 << (block % 64);
+        // An offset of a page is at most 4,095 and a block has at least 16 bytes, so there is such a word.
+        let word = &mut self.free[block / 64 % 4];
+        if block << size_bits != offset || *word & bit != 0 {
+            return None;
+        }
+        *word |= bit;
+        self.free_count += 1;
+        Some(1 << size_bits)
     }
 
-    /// Gives a block of a bucket back.
+    /// Whether the block that came back last was the first free one, or the last in use.
     #[inline(always)]
-    pub fn give_block(&mut self, block: usize) {
-        if let Some(word) = self.free.get_mut(block / 64) {
-            *word |= 1 << (block % 64);
-            self.free_count += 1;
-        }
+    pub fn is_refilled_or_empty(&self) -> bool {
+        self.free_count == 1 || u32::from(self.free_count) == self.length
     }
 
     /// Blocks in the bucket.

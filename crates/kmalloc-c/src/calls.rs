@@ -2,10 +2,13 @@
 //! What the C functions do, over any heap: null for failure, with the reason kept for the thread's `kmalloc_last_error`.
 
 use crate::code::code;
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI32, Ordering};
-use kmalloc::{DmaSource, Error, Flags, Heap, SizeClasses, Source, Threading};
+use kmalloc::{
+    Access, Cache, DmaOptions, DmaSource, Error, Flags, Heap, ShareSource, SizeClasses, Source,
+    Threading,
+};
 
 /// The last failure of a thread for which there was not even the memory to remember it.
 static WITHOUT_PART: AtomicI32 = AtomicI32::new(0);
@@ -128,14 +131,54 @@ impl<'heap, S: Source, T: Threading, C: SizeClasses> CHeap<'heap, S, T, C> {
     }
 }
 
+/// `struct kmalloc_dma_options`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct CDmaOptions {
+    align: usize,
+    max_addr: u64,
+    boundary: u64,
+    cache: c_int,
+}
+
+impl CDmaOptions {
+    fn checked(self) -> Result<DmaOptions, Error> {
+        let number = u8::try_from(self.cache).ok();
+        let value = u64::from(self.cache as u32);
+        Ok(DmaOptions {
+            align: self.align.max(1),
+            max_addr: if self.max_addr == 0 {
+                u64::MAX
+            } else {
+                self.max_addr
+            },
+            boundary: self.boundary,
+            cache: number
+                .and_then(Cache::from_number)
+                .ok_or(Error::BadAlignment { value })?,
+        })
+    }
+}
+
 impl<S: DmaSource, T: Threading, C: SizeClasses> CHeap<'_, S, T, C> {
-    /// `kmalloc_dma` and `kmalloc_dma_with_address`.
+    /// `kmalloc_dma`, `kmalloc_dma_with_address` and `kmalloc_dma_with_options`.
     ///
     /// # Safety
     ///
-    /// `dma_addr` is null or may be written.
-    pub unsafe fn kmalloc_dma(&self, size: usize, dma_addr: *mut u64) -> *mut c_void {
-        match self.0.source().dma_alloc(size) {
+    /// `options` is null or may be read, `dma_addr` is null or may be written.
+    pub unsafe fn kmalloc_dma(
+        &self,
+        size: usize,
+        options: *const CDmaOptions,
+        dma_addr: *mut u64,
+    ) -> *mut c_void {
+        let options = if options.is_null() {
+            Ok(DmaOptions::default())
+        } else {
+            // SAFETY: as the caller says.
+            unsafe { options.read() }.checked()
+        };
+        match options.and_then(|options| self.0.source().dma_alloc(size, &options)) {
             Ok(block) => {
                 if !dma_addr.is_null() {
                     // SAFETY: as the caller says.
@@ -161,6 +204,91 @@ impl<S: DmaSource, T: Threading, C: SizeClasses> CHeap<'_, S, T, C> {
         {
             self.set_last_error(error);
         }
+    }
+}
+
+impl<S: ShareSource, T: Threading, C: SizeClasses> CHeap<'_, S, T, C> {
+    /// `kmalloc_find`.
+    ///
+    /// # Safety
+    ///
+    /// `name` is a string of C.
+    pub unsafe fn find(&self, name: *const c_char) -> u64 {
+        // SAFETY: as the caller says.
+        let name = unsafe { CStr::from_ptr(name) };
+        // No client has a name that is not UTF-8.
+        let name = name.to_str().unwrap_or_default();
+        self.or_zero(self.0.source().find(name))
+    }
+
+    /// `kmalloc_dataspace_make`.
+    pub fn dataspace_make(&self, size: usize) -> u64 {
+        self.or_zero(self.0.source().dataspace_make(size))
+    }
+
+    /// `kmalloc_dataspace_share`.
+    pub fn dataspace_share(&self, token: u64, handle: u64, writable: c_int) -> c_int {
+        let source = self.0.source();
+        self.or_code(source.dataspace_share(token, handle, access(writable)))
+    }
+
+    /// `kmalloc_dataspace_attach`.
+    ///
+    /// # Safety
+    ///
+    /// `size` is null or may be written.
+    pub unsafe fn dataspace_attach(
+        &self,
+        token: u64,
+        writable: c_int,
+        size: *mut usize,
+    ) -> *mut c_void {
+        let attached = self.0.source().dataspace_attach(token, access(writable));
+        self.or_null(attached.map(|(address, bytes)| {
+            if !size.is_null() {
+                // SAFETY: as the caller says.
+                unsafe { size.write(bytes) };
+            }
+            address
+        }))
+    }
+
+    /// `kmalloc_dataspace_detach`.
+    pub fn dataspace_detach(&self, address: *mut c_void) -> c_int {
+        let Some(address) = NonNull::new(address.cast()) else {
+            return 0;
+        };
+        self.or_code(self.0.source().dataspace_detach(address))
+    }
+
+    /// `kmalloc_dataspace_close`.
+    pub fn dataspace_close(&self, token: u64) -> c_int {
+        self.or_code(self.0.source().dataspace_close(token))
+    }
+
+    fn or_zero(&self, result: Result<u64, Error>) -> u64 {
+        result.unwrap_or_else(|error| {
+            self.set_last_error(error);
+            0
+        })
+    }
+
+    fn or_code(&self, result: Result<(), Error>) -> c_int {
+        result.map_or_else(
+            |error| {
+                self.set_last_error(error);
+                code(error)
+            },
+            |()| 0,
+        )
+    }
+}
+
+fn access(writable: c_int) -> Access {
+    if writable == 0 {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
     }
 }
 

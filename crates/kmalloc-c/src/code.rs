@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_int};
 use kmalloc::Error;
 
 /// The text of each error, by its number.
-const TEXTS: [&CStr; 18] = [
+const TEXTS: [&CStr; 24] = [
     c"no error",
     c"the message is not a request",
     c"the server speaks another version of the protocol",
@@ -22,8 +22,14 @@ const TEXTS: [&CStr; 18] = [
     c"the block was freed before",
     c"the block is another client's",
     c"the memory is of another kind",
-    c"the manifest does not allow it",
+    c"the client may not do that",
     c"the kernel refused",
+    c"the handle or token names nothing that is there any more",
+    c"too much of the free memory has to be cleaned first",
+    c"the client has no such device",
+    c"another client has the device",
+    c"no such register, or not the driver's to write",
+    c"the interrupt line can't be had by one device alone",
 ];
 
 /// The number of an error.

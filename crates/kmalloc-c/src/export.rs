@@ -92,7 +92,11 @@ macro_rules! export {
         #[unsafe(no_mangle)]
         pub extern "C" fn kmalloc_dma(size: usize) -> *mut $crate::core::ffi::c_void {
             // SAFETY: null is allowed.
-            unsafe { $crate::CHeap::new(&$heap).kmalloc_dma(size, $crate::core::ptr::null_mut()) }
+            unsafe {
+                let (options, dma_addr) =
+                    ($crate::core::ptr::null(), $crate::core::ptr::null_mut());
+                $crate::CHeap::new(&$heap).kmalloc_dma(size, options, dma_addr)
+            }
         }
 
         /// See `kmalloc.h`.
@@ -106,7 +110,43 @@ macro_rules! export {
             dma_addr: *mut u64,
         ) -> *mut $crate::core::ffi::c_void {
             // SAFETY: C callers promise what the header says.
-            unsafe { $crate::CHeap::new(&$heap).kmalloc_dma(size, dma_addr) }
+            unsafe {
+                let options = $crate::core::ptr::null();
+                $crate::CHeap::new(&$heap).kmalloc_dma(size, options, dma_addr)
+            }
+        }
+
+        /// See `kmalloc.h`.
+        ///
+        /// # Safety
+        ///
+        /// What the header says.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn kmalloc_dma_with_options(
+            size: usize,
+            options: *const $crate::CDmaOptions,
+            dma_addr: *mut u64,
+        ) -> *mut $crate::core::ffi::c_void {
+            // SAFETY: C callers promise what the header says.
+            unsafe { $crate::CHeap::new(&$heap).kmalloc_dma(size, options, dma_addr) }
+        }
+
+        /// See `kmalloc.h`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn kmalloc_dma_sync_for_device(
+            _block: *const $crate::core::ffi::c_void,
+            _size: usize,
+        ) {
+            $crate::core::sync::atomic::fence($crate::core::sync::atomic::Ordering::Release);
+        }
+
+        /// See `kmalloc.h`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn kmalloc_dma_sync_for_cpu(
+            _block: *const $crate::core::ffi::c_void,
+            _size: usize,
+        ) {
+            $crate::core::sync::atomic::fence($crate::core::sync::atomic::Ordering::Acquire);
         }
 
         /// See `kmalloc.h`.
@@ -118,6 +158,62 @@ macro_rules! export {
         pub unsafe extern "C" fn kfree_dma(block: *mut $crate::core::ffi::c_void) {
             // SAFETY: C callers promise what the header says.
             unsafe { $crate::CHeap::new(&$heap).kfree_dma(block) }
+        }
+
+        /// See `kmalloc.h`.
+        ///
+        /// # Safety
+        ///
+        /// What the header says.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn kmalloc_find(name: *const $crate::core::ffi::c_char) -> u64 {
+            // SAFETY: C callers promise what the header says.
+            unsafe { $crate::CHeap::new(&$heap).find(name) }
+        }
+
+        /// See `kmalloc.h`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn kmalloc_dataspace_make(size: usize) -> u64 {
+            $crate::CHeap::new(&$heap).dataspace_make(size)
+        }
+
+        /// See `kmalloc.h`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn kmalloc_dataspace_share(
+            token: u64,
+            handle: u64,
+            writable: $crate::core::ffi::c_int,
+        ) -> $crate::core::ffi::c_int {
+            $crate::CHeap::new(&$heap).dataspace_share(token, handle, writable)
+        }
+
+        /// See `kmalloc.h`.
+        ///
+        /// # Safety
+        ///
+        /// What the header says.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn kmalloc_dataspace_attach(
+            token: u64,
+            writable: $crate::core::ffi::c_int,
+            size: *mut usize,
+        ) -> *mut $crate::core::ffi::c_void {
+            // SAFETY: C callers promise what the header says.
+            unsafe { $crate::CHeap::new(&$heap).dataspace_attach(token, writable, size) }
+        }
+
+        /// See `kmalloc.h`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn kmalloc_dataspace_detach(
+            address: *mut $crate::core::ffi::c_void,
+        ) -> $crate::core::ffi::c_int {
+            $crate::CHeap::new(&$heap).dataspace_detach(address)
+        }
+
+        /// See `kmalloc.h`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn kmalloc_dataspace_close(token: u64) -> $crate::core::ffi::c_int {
+            $crate::CHeap::new(&$heap).dataspace_close(token)
         }
 
         /// See `kmalloc.h`.

@@ -3,9 +3,13 @@
 //!
 //! This crate has no heap of its own: [`export!`] gives one to C, in a program or in a static library.
 //!
-//! ```ignore
+//! ```no_run
+//! use kmalloc::{Heap, ServerSource};
+//!
+//! // SAFETY: the program has one thread.
 //! static HEAP: Heap<ServerSource> = unsafe { Heap::single_threaded(ServerSource::new()) };
 //! kmalloc_c::export!(HEAP);
+//! # fn main() {}
 //! ```
 #![no_std]
 
@@ -13,7 +17,7 @@ mod calls;
 mod code;
 mod export;
 
-pub use calls::CHeap;
+pub use calls::{CDmaOptions, CHeap};
 pub use code::{code, text};
 
 #[doc(hidden)]

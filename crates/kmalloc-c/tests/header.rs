@@ -32,7 +32,10 @@ c_types! {
     *mut c_void => "void *",
     *const c_void => "const void *",
     *mut u64 => "uint64_t *",
+    *mut usize => "size_t *",
+    u64 => "uint64_t",
     *const c_char => "const char *",
+    *const kmalloc_c::CDmaOptions => "const struct kmalloc_dma_options *",
 }
 
 /// The functions with their Rust types, which the compiler checks, and what C must call these.
@@ -61,7 +64,16 @@ functions! {
     fn ksize(*const c_void) -> usize;
     fn kmalloc_dma(usize) -> *mut c_void;
     fn kmalloc_dma_with_address(usize, *mut u64) -> *mut c_void;
+    fn kmalloc_dma_with_options(usize, *const kmalloc_c::CDmaOptions, *mut u64) -> *mut c_void;
+    fn kmalloc_dma_sync_for_device(*const c_void, usize) -> ();
+    fn kmalloc_dma_sync_for_cpu(*const c_void, usize) -> ();
     fn kfree_dma(*mut c_void) -> ();
+    fn kmalloc_find(*const c_char) -> u64;
+    fn kmalloc_dataspace_make(usize) -> u64;
+    fn kmalloc_dataspace_share(u64, u64, c_int) -> c_int;
+    fn kmalloc_dataspace_attach(u64, c_int, *mut usize) -> *mut c_void;
+    fn kmalloc_dataspace_detach(*mut c_void) -> c_int;
+    fn kmalloc_dataspace_close(u64) -> c_int;
     fn kmalloc_last_error() -> c_int;
     fn kmalloc_error_text(c_int) -> *const c_char;
 }
@@ -174,6 +186,19 @@ fn the_header_numbers_errors_and_flags_as_rust_does() {
         ("WRONG_KIND", Error::WrongKind { address: 0 }),
         ("NOT_PERMITTED", Error::NotPermitted),
         ("REFUSED", Error::Refused { code: 0 }),
+        ("STALE", Error::Stale { handle: 0 }),
+        (
+            "BEING_CLEANED",
+            Error::BeingCleaned {
+                usable: 0,
+                free: 0,
+                requested: 0,
+            },
+        ),
+        ("NO_DEVICE", Error::NoDevice { device: 0 }),
+        ("DEVICE_BUSY", Error::DeviceBusy { device: 0 }),
+        ("BAD_REGISTER", Error::BadRegister { offset: 0 }),
+        ("SHARED_INTERRUPT", Error::SharedInterrupt { line: 0 }),
     ];
     let numbered = HEADER
         .lines()

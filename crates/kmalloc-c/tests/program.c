@@ -68,9 +68,36 @@ static void dma(void) {
     unsigned char *block = kmalloc_dma_with_address(10000, &address);
     check(block != NULL && address != 0 && all(block, 10000, 0), "kmalloc_dma_with_address");
     kfree_dma(block);
+    struct kmalloc_dma_options options = {.align = 1 << 16, .cache = 1};
+    block = kmalloc_dma_with_options(10000, &options, &address);
+    check(block != NULL && address % (1 << 16) == 0, "kmalloc_dma_with_options");
+    kmalloc_dma_sync_for_device(block, 10000);
+    kmalloc_dma_sync_for_cpu(block, 10000);
+    kfree_dma(block);
+    options.cache = 9;
+    check(kmalloc_dma_with_options(1, &options, NULL) == NULL, "a cache mode that there is not");
     block = kmalloc_dma(4096);
     check(block != NULL, "kmalloc_dma");
     kfree_dma(block);
+}
+
+static void dataspace(void) {
+    size_t size = 0;
+    uint64_t token = kmalloc_dataspace_make(5000);
+    check(token != 0, "kmalloc_dataspace_make");
+    unsigned char *here = kmalloc_dataspace_attach(token, 1, &size);
+    check(here != NULL && size == 8192 && all(here, size, 0), "kmalloc_dataspace_attach");
+    unsigned char *again = kmalloc_dataspace_attach(token, 0, NULL);
+    memset(here, 7, size);
+    check(again != NULL && all(again, size, 7), "what is written is seen");
+    check(kmalloc_dataspace_share(token, 3, 1) == KMALLOC_STALE, "kmalloc_dataspace_share with nobody");
+    check(kmalloc_find("nobody") == 0 && kmalloc_last_error() == KMALLOC_STALE, "kmalloc_find");
+    check(kmalloc_dataspace_close(token) == 0, "kmalloc_dataspace_close");
+    check(all(again, size, 7), "it stays for who has it attached");
+    check(kmalloc_dataspace_attach(token, 0, NULL) == NULL && kmalloc_last_error() == KMALLOC_STALE, "a stale token");
+    check(kmalloc_dataspace_detach(here) == 0 && kmalloc_dataspace_detach(again) == 0, "kmalloc_dataspace_detach");
+    check(kmalloc_dataspace_detach(again) == KMALLOC_BAD_POINTER && kmalloc_dataspace_detach(NULL) == 0, "and no more");
+    check(kmalloc_dataspace_make(0) == 0 && kmalloc_last_error() == KMALLOC_BAD_SIZE, "a dataspace of no bytes");
 }
 
 static void replaced(void) {
@@ -92,6 +119,7 @@ int main(void) {
     sizes();
     arrays();
     dma();
+    dataspace();
     replaced();
     printf("1..%d\n", number);
     return failures != 0;

@@ -5,7 +5,9 @@
 //! memory back and makes it fault again, so that a use after release does not go unseen. Nothing here allocates: the heap
 //! that is fed may be the program's own.
 
-use kmalloc::{DmaBlock, DmaSource, Error, Region, SEGMENT_SIZE, Source};
+mod share;
+
+use kmalloc::{DmaBlock, DmaOptions, DmaSource, Error, Region, SEGMENT_SIZE, Source};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -341,11 +343,21 @@ unsafe impl Source for HostSource {
     }
 }
 
-/// On a host every address is as good as another, so that device memory is a large block.
+/// On a host there are no devices, so that device memory is a large block, as aligned as it is wanted, and a limit of its
+/// address is kept or refused.
 impl DmaSource for HostSource {
-    fn dma_alloc(&self, bytes: usize) -> Result<DmaBlock, Error> {
+    fn dma_alloc(&self, bytes: usize, options: &DmaOptions) -> Result<DmaBlock, Error> {
         let bytes = bytes.max(1).checked_next_multiple_of(4096);
-        let address = self.large_alloc(bytes.ok_or(Error::BadSize { size: u64::MAX })?, 4096)?;
+        let bytes = bytes.ok_or(Error::BadSize { size: u64::MAX })?;
+        let address = self.large_alloc(bytes, options.align.max(4096))?;
+        if (address.addr().get() + bytes - 1) as u64 > options.max_addr {
+            self.dma_free(address)?;
+            let max_addr = options.max_addr;
+            return Err(Error::AddressLimit {
+                max_addr,
+                largest: 0,
+            });
+        }
         Ok(DmaBlock {
             address,
             dma_addr: address.addr().get() as u64,

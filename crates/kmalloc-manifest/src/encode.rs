@@ -3,14 +3,18 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::system::{Header, MAGIC, VERSION};
-use crate::{Client, Error, Program, System};
+use crate::{Client, Error, Program, Settings, System};
 
 /// The archive of a system.
 ///
 /// # Errors
 ///
 /// What [`System::decode`] would refuse the archive for, and names that are there twice.
-pub fn encode(programs: &[Program<'_>], clients: &[Client<'_>]) -> Result<Vec<u8>, Error> {
+pub fn encode(
+    settings: Settings,
+    programs: &[Program<'_>],
+    clients: &[Client<'_>],
+) -> Result<Vec<u8>, Error> {
     if let Some(index) = first_repeated(programs.iter().map(|program| program.name)) {
         return Err(Error::ProgramName(index));
     }
@@ -23,6 +27,7 @@ pub fn encode(programs: &[Program<'_>], clients: &[Client<'_>]) -> Result<Vec<u8
         version: VERSION,
         programs: count(programs.len())?,
         clients: count(clients.len())?,
+        settings,
     };
     let mut archive = postcard::to_extend(&header, Vec::new()).map_err(|_| Error::TooMany)?;
     for (index, program) in (0..).zip(programs) {

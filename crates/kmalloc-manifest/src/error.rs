@@ -25,6 +25,10 @@ pub enum Error {
     ClientProgram(u32),
     /// The priority of this client is 0 or above [`PRIORITY_MAX`](crate::PRIORITY_MAX).
     ClientPriority(u32),
+    /// The budget of this client is 0 or longer than its period.
+    ClientBudget(u32),
+    /// More memory is reserved for this client than it may have.
+    ClientReservation(u32),
     /// Bytes follow the last record.
     TrailingBytes,
 }
@@ -55,6 +59,18 @@ impl fmt::Display for Error {
             }
             Self::ClientPriority(index) => {
                 write!(formatter, "client {index} has a priority out of range")
+            }
+            Self::ClientBudget(index) => {
+                write!(
+                    formatter,
+                    "client {index} has a budget of no time, or of more than its period"
+                )
+            }
+            Self::ClientReservation(index) => {
+                write!(
+                    formatter,
+                    "client {index} reserves more memory than its limit"
+                )
             }
             Self::TrailingBytes => write!(formatter, "bytes follow the last client"),
         }

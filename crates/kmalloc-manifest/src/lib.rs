@@ -24,7 +24,7 @@ mod system;
 pub use encode::encode;
 pub use error::Error;
 pub use outcome::{Expectation, FaultKind, Outcome, UnknownOutcome};
-pub use record::{Client, Program, Texts};
+pub use record::{Budget, Client, Devices, OnFailure, Program, Report, Settings, Texts};
 pub use system::{Clients, Programs, System};
 
 /// Most bytes that the name of a program or client has.
@@ -33,6 +33,10 @@ pub const NAME_BYTES_MAX: usize = 32;
 pub const PROGRAMS_MAX: u32 = 1024;
 /// Most clients that a system has.
 pub const CLIENTS_MAX: u32 = 4096;
+/// Children that a client has at once, where its manifest entry names no number but clients that it may start.
+pub const CHILDREN_DEFAULT: u16 = 16;
+/// Times that a client is started again, where its manifest entry names no number but that it is to be.
+pub const RESTARTS_DEFAULT: u16 = 3;
 /// Most endpoints between clients that a system has.
 pub const ENDPOINTS_MAX: u8 = 16;
 /// Client priorities are 1 to this. Served calls take the kernel's fast path only between equal priorities, so most

@@ -2,7 +2,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CLIENTS_MAX, Client, ENDPOINTS_MAX, Error, PRIORITY_MAX, PROGRAMS_MAX, Program, is_name,
+    CLIENTS_MAX, Client, ENDPOINTS_MAX, Error, PRIORITY_MAX, PROGRAMS_MAX, Program, Settings,
+    is_name,
 };
 
 #[cfg(test)]
@@ -10,7 +11,7 @@ mod tests;
 
 pub(crate) const MAGIC: [u8; 4] = *b"KMSY";
 /// Goes up with every change of a record.
-pub(crate) const VERSION: u16 = 2;
+pub(crate) const VERSION: u16 = 4;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Header {
@@ -18,11 +19,13 @@ pub(crate) struct Header {
     pub version: u16,
     pub programs: u32,
     pub clients: u32,
+    pub settings: Settings,
 }
 
 /// A checked system archive. The records stay where they are and are decoded anew by each walk over them.
 #[derive(Clone, Copy, Debug)]
 pub struct System<'a> {
+    settings: Settings,
     programs: Programs<'a>,
     clients: Clients<'a>,
 }
@@ -73,7 +76,16 @@ impl<'a> System<'a> {
         if !check_clients(clients, header.programs)?.is_empty() {
             return Err(Error::TrailingBytes);
         }
-        Ok(Self { programs, clients })
+        Ok(Self {
+            settings: header.settings,
+            programs,
+            clients,
+        })
+    }
+
+    /// What holds for the whole system.
+    pub fn settings(&self) -> Settings {
+        self.settings
     }
 
     /// The programs, in the manifest's order.
@@ -145,7 +157,8 @@ fn check_clients(mut clients: Clients<'_>, program_count: u32) -> Result<&[u8], 
         if !is_name(client.name) {
             return Err(Error::ClientName(index));
         }
-        if !client.arguments.is_terminated() {
+        let texts = [client.arguments, client.starts, client.kills];
+        if !texts.iter().all(|texts| texts.is_terminated()) || !client.devices.is_whole() {
             return Err(Error::Client(index));
         }
         if client.program >= program_count {
@@ -159,8 +172,14 @@ fn check_clients(mut clients: Clients<'_>, program_count: u32) -> Result<&[u8], 
         {
             return Err(Error::Client(index));
         }
+        if client.memory_reserved_bytes > client.memory_limit_bytes {
+            return Err(Error::ClientReservation(index));
+        }
         if !(1..=PRIORITY_MAX).contains(&client.priority) {
             return Err(Error::ClientPriority(index));
+        }
+        if client.budget.is_some_and(|budget| !budget.is_possible()) {
+            return Err(Error::ClientBudget(index));
         }
     }
     Ok(clients.records)

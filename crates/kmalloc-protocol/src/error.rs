@@ -122,6 +122,49 @@ pub enum Error {
         #[serde(with = "le")]
         code: u32,
     },
+    /// A handle, token or name of what is not there, or not any more.
+    Stale {
+        /// The handle or token; 0 for a name.
+        #[serde(with = "after6")]
+        handle: u64,
+    },
+    /// There is enough free memory, but too much of it has to be cleaned first; that is under way. The client library waits
+    /// and asks again.
+    BeingCleaned {
+        /// Bytes that could be had now.
+        #[serde(with = "after6")]
+        usable: u64,
+        /// Bytes that are free.
+        #[serde(with = "le")]
+        free: u64,
+        /// Bytes asked for.
+        #[serde(with = "le")]
+        requested: u64,
+    },
+    /// The client has no such device: its manifest allows none, or it has not opened it.
+    NoDevice {
+        /// The number that was asked for.
+        #[serde(with = "after6")]
+        device: u64,
+    },
+    /// Another client has the device.
+    DeviceBusy {
+        /// The number that was asked for.
+        #[serde(with = "after6")]
+        device: u64,
+    },
+    /// Not a register of the device, or not one that a driver may write that to.
+    BadRegister {
+        /// Its offset, or the number of the base address.
+        #[serde(with = "after6")]
+        offset: u64,
+    },
+    /// The device has no interrupt, or shares its line with another one that is in use.
+    SharedInterrupt {
+        /// The line.
+        #[serde(with = "after6")]
+        line: u64,
+    },
 }
 
 /// What is wrong with a message.
@@ -165,6 +208,12 @@ impl Error {
             Error::WrongKind { .. } => 15,
             Error::NotPermitted => 16,
             Error::Refused { .. } => 17,
+            Error::Stale { .. } => 18,
+            Error::BeingCleaned { .. } => 19,
+            Error::NoDevice { .. } => 20,
+            Error::DeviceBusy { .. } => 21,
+            Error::BadRegister { .. } => 22,
+            Error::SharedInterrupt { .. } => 23,
         }
     }
 }
@@ -220,8 +269,31 @@ impl fmt::Display for Error {
                 f,
                 "{address:#x} is memory of another kind than this call is for"
             ),
-            Error::NotPermitted => write!(f, "the manifest does not allow that"),
+            Error::NotPermitted => write!(f, "the client may not do that"),
             Error::Refused { code } => write!(f, "the kernel refused with error {code}"),
+            Error::Stale { handle: 0 } => write!(f, "nobody alive has that name"),
+            Error::Stale { handle } => {
+                write!(f, "{handle:#x} names nothing that is there, or is any more")
+            }
+            Error::BeingCleaned {
+                usable,
+                free,
+                requested,
+            } => write!(
+                f,
+                "{requested} bytes wanted, {free} free, but only {usable} of them cleaned so far"
+            ),
+            Error::NoDevice { device } => write!(f, "the client has no device {device}"),
+            Error::DeviceBusy { device } => write!(f, "another client has device {device}"),
+            Error::BadRegister { offset } => {
+                write!(
+                    f,
+                    "register {offset:#x} is not there, or not the driver's to write"
+                )
+            }
+            Error::SharedInterrupt { line } => {
+                write!(f, "interrupt line {line} can't be had by one device alone")
+            }
         }
     }
 }

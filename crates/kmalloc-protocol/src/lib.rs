@@ -12,6 +12,7 @@
 extern crate std;
 
 mod error;
+mod events;
 mod flags;
 pub mod message;
 mod padding;
@@ -20,12 +21,13 @@ mod request;
 pub mod window;
 
 pub use error::{BadMessage, Error};
+pub use events::Events;
 pub use flags::{Cache, Flags};
-pub use reply::{Reply, Response, Stats};
+pub use reply::{Cause, Ended, Reply, Response, Stats};
 pub use request::Request;
 
 /// The version of everything in this crate. It changes whenever an encoding does.
-pub const PROTOCOL_VERSION: u64 = 1;
+pub const PROTOCOL_VERSION: u64 = 2;
 
 /// The label of every request and every response: a mark that no fault message of the kernel has, and the version.
 pub const LABEL: u64 = 0x4b00 | PROTOCOL_VERSION;

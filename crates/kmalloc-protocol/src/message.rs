@@ -2,6 +2,7 @@
 //! Packing into message registers, and the one door through which a message comes in.
 
 pub mod quick;
+pub mod words;
 
 use crate::{BadMessage, Request, Response};
 use serde::Serialize;
@@ -15,9 +16,11 @@ pub const WORDS_MAX: usize = 120;
 /// Bytes of the longest message.
 pub const BYTES_MAX: usize = WORDS_MAX * 8;
 /// How many requests there are; their numbers are below this.
-pub const REQUEST_COUNT: u8 = 19;
+pub const REQUEST_COUNT: u8 = 39;
 /// Bytes of text in one `Print` request: the opcode and the length take three.
 pub const TEXT_BYTES_MAX: usize = BYTES_MAX - 3;
+/// Bytes of text in one `Start` request: the opcode, padding, the size and the length take eighteen.
+pub const START_TEXT_BYTES_MAX: usize = BYTES_MAX - 18;
 
 /// A message of up to four words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,25 @@ pub fn encode_short<T: Serialize>(value: &T) -> Option<Short> {
         words: words_of(&bytes),
         length: length.div_ceil(8),
     })
+}
+
+/// Encodes a request into four words, or `None` where it takes more.
+#[inline(always)]
+pub fn encode_request(request: &Request<'_>) -> Option<Short> {
+    words::encode_request(request).or_else(|| encode_by_postcard(request))
+}
+
+/// Encodes a response into four words, or `None` where it takes more.
+#[inline(always)]
+pub fn encode_response(response: &Response) -> Option<Short> {
+    let short = response.as_ref().ok().and_then(words::encode_reply);
+    short.or_else(|| encode_by_postcard(response))
+}
+
+#[cold]
+#[inline(never)]
+fn encode_by_postcard<T: Serialize>(value: &T) -> Option<Short> {
+    encode_short(value)
 }
 
 /// Encodes into `bytes` and pads with zeros to a whole word. Returns the number of words; `None` where it takes more
@@ -74,6 +96,17 @@ pub fn words_of(bytes: &[u8; SHORT_BYTES]) -> [u64; SHORT_WORDS] {
 /// Decodes a request from the bytes of whole words. Accepts exactly what [`encode_short`] and [`encode_long`] make.
 #[inline(always)]
 pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, BadMessage> {
+    if let Some((words, length)) = words::words_in(bytes)
+        && let Some(request) = words::decode_request(&words, length)
+    {
+        return Ok(request);
+    }
+    decode_by_postcard(bytes)
+}
+
+#[cold]
+#[inline(never)]
+fn decode_by_postcard(bytes: &[u8]) -> Result<Request<'_>, BadMessage> {
     let Some(&opcode) = bytes.first() else {
         return Err(BadMessage::Empty);
     };
@@ -85,17 +118,26 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, BadMessage> {
         Ok(decoded) => decoded,
         Err(error) => return Err(reason(error)),
     };
-    if let Request::Print { text } = request {
-        // The length is the one number of variable width: refuse more bytes than it needs.
-        let length_bytes = if text.len() < 128 { 1 } else { 2 };
-        if bytes.len() - rest.len() != 1 + length_bytes + text.len() {
-            return Err(BadMessage::Encoding);
-        }
+    if let Request::Print { text } | Request::Find { name: text } = request {
+        check_text(bytes, rest, 1, text)?;
+    }
+    if let Request::Start { text, .. } = request {
+        check_text(bytes, rest, 16, text)?;
     }
     if rest.len() >= 8 || rest.iter().any(|byte| *byte != 0) {
         return Err(BadMessage::Trailing);
     }
     Ok(request)
+}
+
+/// The length of a text is the one number of variable width: refuses more bytes than it needs.
+fn check_text(bytes: &[u8], rest: &[u8], before: usize, text: &str) -> Result<(), BadMessage> {
+    let length_bytes = if text.len() < 128 { 1 } else { 2 };
+    if bytes.len() - rest.len() == before + length_bytes + text.len() {
+        Ok(())
+    } else {
+        Err(BadMessage::Encoding)
+    }
 }
 
 #[cold]
@@ -109,6 +151,17 @@ fn reason(error: postcard::Error) -> BadMessage {
 /// Decodes a response from the bytes of whole words; `None` where it is none.
 #[inline(always)]
 pub fn decode_response(bytes: &[u8]) -> Option<Response> {
+    if let Some((words, length)) = words::words_in(bytes)
+        && let Some(reply) = words::decode_reply(&words, length)
+    {
+        return Some(Ok(reply));
+    }
+    decode_response_by_postcard(bytes)
+}
+
+#[cold]
+#[inline(never)]
+fn decode_response_by_postcard(bytes: &[u8]) -> Option<Response> {
     postcard::take_from_bytes(bytes)
         .ok()
         .map(|(response, _)| response)

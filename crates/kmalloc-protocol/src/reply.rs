@@ -56,6 +56,105 @@ pub enum Reply {
     },
     /// The client's figures.
     Stats(Stats),
+    /// The time.
+    Time {
+        /// Microseconds since the server was booted.
+        #[serde(with = "after6")]
+        now_us: u64,
+    },
+    /// A client.
+    Client {
+        /// Its handle: of this life of this client, and never used again.
+        #[serde(with = "after6")]
+        handle: u64,
+    },
+    /// A child has ended, and everything that it had is back.
+    Ended(Ended),
+    /// What has happened.
+    Events {
+        /// Bits of [`Events`](crate::Events).
+        #[serde(with = "le")]
+        events: u32,
+    },
+    /// A dataspace.
+    Dataspace {
+        /// Its token, which no other dataspace ever has.
+        #[serde(with = "after6")]
+        token: u64,
+        /// Bytes, whole pages.
+        #[serde(with = "le")]
+        size: u64,
+    },
+    /// A PCI function.
+    Device {
+        /// What to call it in requests.
+        function: u8,
+        /// Bus, device and function, as PCI packs them in 16 bits.
+        #[serde(with = "le")]
+        address: u32,
+        /// Device in the high half, vendor in the low one.
+        #[serde(with = "le")]
+        id: u32,
+        /// Class, subclass and interface.
+        #[serde(with = "le")]
+        class: u32,
+    },
+    /// A word.
+    Value {
+        /// The word.
+        #[serde(with = "le")]
+        value: u32,
+    },
+}
+
+/// The end of a client, as its parent sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The client's handle.
+    #[serde(with = "after6")]
+    pub handle: u64,
+    /// The exit status; the address, capability or number that a fault is about; the number of the error
+    /// ([`Error::number`](crate::Error::number)) of a client that could not be started.
+    #[serde(with = "le")]
+    pub value: u64,
+    /// The instruction that faulted.
+    #[serde(with = "le")]
+    pub instruction: u64,
+    /// Requests it made, as a number.
+    #[serde(with = "le")]
+    pub calls: u64,
+    /// The most bytes that it had.
+    #[serde(with = "le")]
+    pub peak: u64,
+    /// Bytes of memory that it had not given back itself.
+    #[serde(with = "le")]
+    pub held: u64,
+    /// How it ended.
+    pub cause: Cause,
+}
+
+/// How a client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Cause {
+    /// It said so; `value` is its status.
+    Exit,
+    /// It was killed.
+    Killed,
+    /// It could not be started; `value` is the number of the error.
+    NotStarted,
+    /// It touched memory that is not mapped, or not so.
+    VmFault,
+    /// It named a capability that is not there.
+    CapFault,
+    /// It made a system call that does not exist.
+    UnknownSyscall,
+    /// A processor exception.
+    UserException,
+    /// Its scheduling context ran out of time.
+    Timeout,
+    /// It forged a fault message.
+    UnknownFault,
 }
 
 /// A client's figures. Bytes unless it says otherwise.
@@ -91,4 +190,19 @@ pub struct Stats {
     /// Requests refused so far, as a number.
     #[serde(with = "le")]
     pub failures: u64,
+    /// What of the limit it can have whatever others do.
+    #[serde(with = "le")]
+    pub reserved: u64,
+    /// Dataspaces that it has made and holds.
+    #[serde(with = "le")]
+    pub dataspace_bytes: u64,
+    /// How many capabilities the server may hold for it, as a number.
+    #[serde(with = "le")]
+    pub slot_limit: u64,
+    /// How many the server holds, as a number.
+    #[serde(with = "le")]
+    pub slots: u64,
+    /// The most of it, as a number.
+    #[serde(with = "le")]
+    pub slots_peak: u64,
 }

@@ -176,4 +176,148 @@ pub enum Request<'a> {
         #[serde(with = "le")]
         argument: u64,
     },
+    /// Signals the client's notification once, when this time has passed; an alarm set before is forgotten. Reply:
+    /// [`Time`](crate::Reply::Time).
+    SetAlarm {
+        /// Microseconds from now; 0 for no alarm.
+        #[serde(with = "after7")]
+        delay_us: u64,
+    },
+    /// Starts a client whose manifest entry waits for that, as a child. It is built while others are served. Reply:
+    /// [`Client`](crate::Reply::Client).
+    Start {
+        /// Bytes of the caller's own limit that the child gets as its limit; 0 for what its manifest entry says. They
+        /// come back when the child has ended.
+        #[serde(with = "after7")]
+        memory: u64,
+        /// The entry's name; behind it, each after a zero byte, arguments that follow those of the manifest. At most
+        /// [`message::START_TEXT_BYTES_MAX`](crate::message::START_TEXT_BYTES_MAX) bytes.
+        text: &'a str,
+    },
+    /// Ends a client: a child, or one that the manifest allows the caller to kill. Reply: [`Done`](crate::Reply::Done).
+    Kill {
+        /// The client's handle.
+        #[serde(with = "after7")]
+        handle: u64,
+    },
+    /// The end of a child, once everything that it had is back. Reply: [`Ended`](crate::Reply::Ended), and the handle is
+    /// stale from then on; [`Done`](crate::Reply::Done) where there is nothing to say yet.
+    Reap {
+        /// The child's handle; 0 for any child.
+        #[serde(with = "after7")]
+        handle: u64,
+    },
+    /// What has happened since it was last asked for. Reply: [`Events`](crate::Reply::Events).
+    Events,
+    /// Which of the events that one has to ask for the client wants to be signalled; none at first. Reply:
+    /// [`Done`](crate::Reply::Done).
+    Watch {
+        /// Bits of [`Events`](crate::Events).
+        #[serde(with = "le")]
+        events: u32,
+    },
+    /// Says that the client waits for memory: it is signalled when that much is free, or when the time is over. A second
+    /// one takes the place of the first, and 0 bytes ends the waiting. Reply: [`Done`](crate::Reply::Done).
+    AwaitMemory {
+        /// Bytes wanted.
+        #[serde(with = "after7")]
+        size: u64,
+        /// Microseconds to wait at the most.
+        #[serde(with = "le")]
+        timeout_us: u64,
+    },
+    /// The client that has this name in the manifest. Reply: [`Client`](crate::Reply::Client).
+    Find {
+        /// Its name.
+        name: &'a str,
+    },
+    /// Whole pages that several clients can have mapped, zero. Nobody has them mapped yet. Reply:
+    /// [`Dataspace`](crate::Reply::Dataspace).
+    MakeDataspace {
+        /// Bytes wanted; rounded up to whole pages.
+        #[serde(with = "after7")]
+        size: u64,
+    },
+    /// Lets another client attach a dataspace that this one made. Reply: [`Done`](crate::Reply::Done).
+    ShareDataspace {
+        /// 1 if the other client may write to it, 0 if it may only read.
+        writable: u8,
+        /// The dataspace's token.
+        #[serde(with = "after6")]
+        token: u64,
+        /// The other client's handle.
+        #[serde(with = "le")]
+        handle: u64,
+    },
+    /// Maps a dataspace, which the client made or was let to attach. Reply: [`Region`](crate::Reply::Region).
+    Attach {
+        /// 1 to read and write, 0 only to read.
+        writable: u8,
+        /// The dataspace's token.
+        #[serde(with = "after6")]
+        token: u64,
+    },
+    /// Unmaps a dataspace. Reply: [`Done`](crate::Reply::Done).
+    Detach {
+        /// Where it was attached.
+        #[serde(with = "after7")]
+        address: u64,
+    },
+    /// Lets go of a dataspace that the client made: nobody attaches it any more, and with the last one that detaches it
+    /// its memory goes back. Reply: [`Done`](crate::Reply::Done).
+    CloseDataspace {
+        /// The dataspace's token.
+        #[serde(with = "after7")]
+        token: u64,
+    },
+    /// Takes one of the PCI functions that the manifest allows the client. Reply: [`Device`](crate::Reply::Device).
+    OpenDevice {
+        /// Which of them, from 0.
+        index: u8,
+    },
+    /// Reads a word of the configuration space of a function that the client has. Reply:
+    /// [`Value`](crate::Reply::Value).
+    PciConfigRead {
+        /// The function, as it was opened.
+        function: u8,
+        /// Bytes from the start, a multiple of 4 below 256.
+        #[serde(with = "le")]
+        offset: u32,
+    },
+    /// Writes a word of the configuration space of a function that the client has, if it is harmless to others. Reply:
+    /// [`Done`](crate::Reply::Done).
+    PciConfigWrite {
+        /// The function, as it was opened.
+        function: u8,
+        /// Bytes from the start, a multiple of 4 below 256.
+        #[serde(with = "le")]
+        offset: u32,
+        /// The word.
+        #[serde(with = "le")]
+        value: u32,
+    },
+    /// Maps the registers behind a base address of a function that the client has, uncached. Reply:
+    /// [`Region`](crate::Reply::Region).
+    MapBar {
+        /// The function, as it was opened.
+        function: u8,
+        /// Number of the base address, 0 to 5.
+        bar: u8,
+    },
+    /// Has the interrupt of a function that the client has signal the client's notification. Reply:
+    /// [`Done`](crate::Reply::Done).
+    EnableInterrupt {
+        /// The function, as it was opened.
+        function: u8,
+    },
+    /// Lets the interrupt of a function come again. Reply: [`Done`](crate::Reply::Done).
+    AckInterrupt {
+        /// The function, as it was opened.
+        function: u8,
+    },
+    /// Says that a function no longer uses memory of its former driver. Reply: [`Done`](crate::Reply::Done).
+    ReleaseQuarantine {
+        /// The function, as it was opened.
+        function: u8,
+    },
 }

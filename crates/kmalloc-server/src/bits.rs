@@ -3,6 +3,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// Levels of the tree: 64^4 = 16.7 million members, 64 GiB of pages.
 const LEVEL_COUNT: usize = 4;
@@ -71,17 +72,12 @@ impl BitSet {
             return false;
         }
         self.count += 1;
-        let mut position = member;
-        for level in &mut self.levels {
-            let Some(word) = level.get_mut(position / 64) else {
-                break;
-            };
+        if let Some(word) = self.levels[0].get_mut(member / 64) {
             let was = *word;
-            *word |= 1 << (position % 64);
-            if was != 0 {
-                break;
+            *word |= 1 << (member % 64);
+            if was == 0 {
+                self.mark(member / 64);
             }
-            position /= 64;
         }
         true
     }
@@ -92,8 +88,69 @@ impl BitSet {
             return false;
         }
         self.count -= 1;
-        let mut position = member;
-        for level in &mut self.levels {
+        if let Some(word) = self.levels[0].get_mut(member / 64) {
+            *word &= !(1 << (member % 64));
+            if *word == 0 {
+                self.unmark(member / 64);
+            }
+        }
+        true
+    }
+
+    /// Puts every integer of `range` below the capacity into the set, a word at a time; how many were not in it.
+    pub fn insert_range(&mut self, range: Range<usize>) -> usize {
+        let mut inserted = 0;
+        for (index, mask) in words_of(range.start..range.end.min(self.capacity)) {
+            let Some(word) = self.levels[0].get_mut(index) else {
+                break;
+            };
+            let was = *word;
+            *word |= mask;
+            inserted += ones(mask & !was);
+            if was == 0 {
+                self.mark(index);
+            }
+        }
+        self.count += inserted;
+        inserted
+    }
+
+    /// Takes every integer of `range` out of the set, a word at a time; how many were in it.
+    pub fn remove_range(&mut self, range: Range<usize>) -> usize {
+        let mut removed = 0;
+        for (index, mask) in words_of(range) {
+            let Some(word) = self.levels[0].get_mut(index) else {
+                break;
+            };
+            let was = *word;
+            *word &= !mask;
+            removed += ones(was & mask);
+            if was != 0 && was & !mask == 0 {
+                self.unmark(index);
+            }
+        }
+        self.count -= removed;
+        removed
+    }
+
+    /// Says in the levels above that a word of the lowest is not zero any more.
+    fn mark(&mut self, mut position: usize) {
+        for level in self.levels.iter_mut().skip(1) {
+            let Some(word) = level.get_mut(position / 64) else {
+                break;
+            };
+            let was = *word;
+            *word |= 1 << (position % 64);
+            if was != 0 {
+                break;
+            }
+            position /= 64;
+        }
+    }
+
+    /// Says in the levels above that a word of the lowest is zero now.
+    fn unmark(&mut self, mut position: usize) {
+        for level in self.levels.iter_mut().skip(1) {
             let Some(word) = level.get_mut(position / 64) else {
                 break;
             };
@@ -103,27 +160,18 @@ impl BitSet {
             }
             position /= 64;
         }
-        true
-    }
-
-    /// Puts every integer of `range` into the set.
-    pub fn insert_range(&mut self, range: core::ops::Range<usize>) {
-        for member in range {
-            self.insert(member);
-        }
-    }
-
-    /// Takes every integer of `range` out of the set.
-    pub fn remove_range(&mut self, range: core::ops::Range<usize>) {
-        for member in range {
-            self.remove(member);
-        }
     }
 
     /// The highest member.
     #[inline]
     pub fn last(&self) -> Option<usize> {
-        self.last_below(self.capacity)
+        // The topmost level is one word: from there each level says where to look in the one below.
+        let mut position = 0;
+        for words in self.levels.iter().rev() {
+            let word = words.get(position).copied().filter(|word| *word != 0)?;
+            position = position * 64 + (word.ilog2() as usize);
+        }
+        Some(position)
     }
 
     /// The lowest member.
@@ -172,41 +220,67 @@ impl BitSet {
         found
     }
 
-    /// The first integer from `start` up that is not in the set; the capacity where all are.
-    pub fn first_absent_from(&self, start: usize) -> usize {
-        let mut index = start / 64;
-        let mut mask = u64::MAX << (start % 64);
-        while let Some(word) = self.levels[0].get(index) {
-            let absent = !word & mask;
+    /// The first integer from `start` up that is not in the set. It is looked for no further up than `ceiling`, which is the
+    /// answer where all below it are members; so is the capacity.
+    pub fn first_absent_below(&self, start: usize, ceiling: usize) -> usize {
+        let ceiling = ceiling.min(self.capacity);
+        let mut position = start;
+        while position < ceiling {
+            let word = self.levels[0].get(position / 64).copied().unwrap_or(0);
+            let absent = !word & (u64::MAX << (position % 64));
             if absent != 0 {
-                return (index * 64 + absent.trailing_zeros() as usize).min(self.capacity);
+                let found = position / 64 * 64 + absent.trailing_zeros() as usize;
+                return found.min(ceiling);
             }
-            mask = u64::MAX;
-            index += 1;
+            position = position / 64 * 64 + 64;
         }
-        self.capacity
+        ceiling
     }
 
-    /// One above the highest integer below `end` that is not in the set: where the run of members that ends at `end`
-    /// begins.
-    pub fn run_start(&self, end: usize) -> usize {
+    /// Where the run of members that ends at `end` begins: one above the highest integer below `end` that is not in the
+    /// set. It is looked for no further down than `floor`, which is the answer where all above it are members.
+    pub fn run_start_above(&self, end: usize, floor: usize) -> usize {
         let mut position = end.min(self.capacity);
-        while position > 0 {
+        while position > floor {
             let index = (position - 1) / 64;
             let bits = (position - 1) % 64 + 1;
-            let mask = if bits == 64 {
-                u64::MAX
-            } else {
-                (1 << bits) - 1
-            };
+            let mask = u64::MAX >> (64 - bits);
             let absent = !self.levels[0].get(index).copied().unwrap_or(0) & mask;
             if absent != 0 {
-                return index * 64 + (63 - absent.leading_zeros() as usize) + 1;
+                return (index * 64 + 64 - absent.leading_zeros() as usize).max(floor);
             }
             position = index * 64;
         }
-        0
+        floor
     }
+}
+
+/// The words that a range has bits in, each with those bits.
+pub(crate) fn words_of(range: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
+    let (start, end) = if range.is_empty() {
+        (0, 0)
+    } else {
+        (range.start, range.end)
+    };
+    (start / 64..end.div_ceil(64)).map(move |index| {
+        let from = start.saturating_sub(index * 64);
+        let to = (end - index * 64).min(64);
+        (index, (u64::MAX >> (64 - (to - from))) << from)
+    })
+}
+
+/// How many bits are set. Most often they stand side by side, and then no processor needs to count them one by one.
+#[inline]
+fn ones(word: u64) -> usize {
+    if word == 0 {
+        return 0;
+    }
+    let low = word.trailing_zeros();
+    let row = word >> low;
+    if row & row.wrapping_add(1) == 0 {
+        return 64 - row.leading_zeros() as usize;
+    }
+    word.count_ones() as usize
 }
 
 #[cfg(test)]

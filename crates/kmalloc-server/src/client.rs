@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What the server keeps of a client.
 
-use crate::kernel::ClientIndex;
+use crate::account::Slots;
+use crate::kernel::{Budget, ClientIndex, Worker};
+use crate::notices::Notices;
+use crate::pci::FUNCTIONS_MAX;
 use crate::segments::SEGMENT_PAGES;
+use crate::spawn::Build;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_bucket::size_class::CLASS_COUNT;
 use kmalloc_protocol::window::Window;
+use kmalloc_protocol::{Cause, Error};
 
 /// Clients that can be alive at once.
 pub const CLIENTS_MAX: usize = 448;
@@ -18,12 +23,35 @@ const SEGMENTS_BASE: usize = 16;
 /// No message has this badge.
 pub const NO_BADGE: u64 = u64::MAX;
 
+/// No alarm is set.
+pub const NO_ALARM: u64 = u64::MAX;
+
+const _: () = assert!(FUNCTIONS_MAX <= u32::BITS as usize);
+
 const INDEX_BITS: u32 = 9;
 const GENERATION_BITS: u32 = 16;
 const FAULT_BIT: u32 = INDEX_BITS + GENERATION_BITS;
 
-const _: () = assert!(CLIENTS_MAX <= 1 << INDEX_BITS);
-const _: () = assert!(FAULT_BIT < 28, "a badge has 28 bits on the oldest kernel");
+/// Workers have the last places that a badge can name, from the end on, and no client ever has them.
+const WORKERS_END: u16 = 1 << INDEX_BITS;
+
+const _: () = assert!(CLIENTS_MAX + Worker::ALL.len() <= 1 << INDEX_BITS);
+
+/// This bit is set in the badges of signals, and of no message of a client: they come by the notification that is bound to
+/// the server's thread. Several signals arrive as one, with the bits of all.
+pub const SIGNAL: u64 = 1 << (FAULT_BIT + 1);
+
+const _: () = assert!(SIGNAL < 1 << 28, "a badge has 28 bits on the oldest kernel");
+
+/// The handle of the client in place `client` that was born as number `serial`; never 0, since serials begin at 1.
+pub const fn handle(client: ClientIndex, serial: u64) -> u64 {
+    serial << INDEX_BITS | client.0 as u64
+}
+
+/// The place that a handle speaks of.
+pub const fn place_of_handle(handle: u64) -> ClientIndex {
+    ClientIndex((handle & ((1 << INDEX_BITS) - 1)) as u16)
+}
 
 /// What a badge says: which client, which of its lives, and whether the kernel speaks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +81,22 @@ impl Badge {
             fault: badge >> FAULT_BIT & 1 == 1,
         }
     }
+
+    /// The badge of a worker's calls, or of its faults.
+    pub const fn of_worker(worker: Worker, fault: bool) -> Badge {
+        Badge {
+            client: ClientIndex(WORKERS_END - 1 - worker.index() as u16),
+            generation: 0,
+            fault,
+        }
+    }
+
+    /// The worker that has this badge; `None` for a client's.
+    #[inline]
+    pub fn worker(self) -> Option<Worker> {
+        let index = (WORKERS_END - 1).checked_sub(self.client.0)?;
+        Worker::ALL.get(usize::from(index)).copied()
+    }
 }
 
 /// Where a client is in its life.
@@ -60,10 +104,16 @@ impl Badge {
 pub enum Life {
     /// Nobody has this place.
     Vacant,
+    /// It is being built, slice by slice.
+    Building,
     /// It runs.
     Alive,
-    /// It has ended; what it had is being taken back.
+    /// It has ended; what it had is being taken back, slice by slice.
     Ending,
+    /// It has nothing any more but dataspaces that others have attached.
+    Lingering,
+    /// It has nothing any more; its parent has not asked for its end yet.
+    Dead,
 }
 
 /// How a client ended.
@@ -78,6 +128,8 @@ pub enum End {
     Fault(Fault),
     /// Somebody ended it.
     Killed,
+    /// It could not be built.
+    NotStarted(Error),
 }
 
 /// A fault, as the kernel reported it.
@@ -120,6 +172,18 @@ impl FaultKind {
             FaultKind::Unknown => "unknown",
         }
     }
+
+    /// What a parent is told.
+    pub const fn cause(self) -> Cause {
+        match self {
+            FaultKind::Vm => Cause::VmFault,
+            FaultKind::Capability => Cause::CapFault,
+            FaultKind::UnknownSyscall => Cause::UnknownSyscall,
+            FaultKind::Exception => Cause::UserException,
+            FaultKind::Timeout => Cause::Timeout,
+            FaultKind::Unknown => Cause::UnknownFault,
+        }
+    }
 }
 
 /// Counters of a client.
@@ -140,6 +204,8 @@ pub struct Counters {
     pub region_pages: u64,
     /// Pages of DMA memory.
     pub dma_pages: u64,
+    /// Pages of the dataspaces that it has made and holds.
+    pub dataspace_pages: u64,
 }
 
 /// A place in the registry.
@@ -153,10 +219,14 @@ pub struct Client {
     pub generation: u16,
     /// Pages it may have.
     pub limit_pages: usize,
+    /// Pages that it can have whatever others do.
+    pub reserved_pages: usize,
     /// Pages it has.
     pub committed_pages: usize,
     /// The most it has had.
     pub committed_peak: usize,
+    /// Slots that it may have, and has.
+    pub slots: Slots,
     /// For each class, the first bucket that has a free block, by page number.
     pub partial: [u32; CLASS_COUNT],
     /// For each window, the first segment.
@@ -167,6 +237,8 @@ pub struct Client {
     pub pages: u32,
     /// First of the chunks of kernel objects that the client has.
     pub chunks: u32,
+    /// First of the chunks that kernel objects are to be made of later.
+    pub stock: u32,
     /// Bytes from the start of the first chunk that objects have been made of: the kernel's own mark.
     pub chunk_used: usize,
     /// First of the page tables that are not in use.
@@ -177,15 +249,67 @@ pub struct Client {
     pub directories: [u16; DIRECTORIES_MAX],
     /// How many page directories it has.
     pub directory_count: u8,
+    /// First of the copies by which it has dataspaces mapped.
+    pub copies: u32,
+    /// First of the dataspaces that it holds, or, when it has ended, that it is to free.
+    pub dataspaces: u32,
+    /// Dataspaces that it has made and that are still there.
+    pub dataspace_count: u16,
     /// How many threads run.
     pub threads: u8,
     /// Objects made for threads behind the first. Those of one that could not be started wait for the next.
     pub thread_objects: u8,
     /// The priority of its threads, 0 to 255.
     pub priority: u8,
+    /// Whether its pages may be moved.
+    pub movable: bool,
+    /// Faults that may be due to pages that were moved: so many are answered by another try.
+    pub retries: u8,
+    /// The functions that it may have: a bit for each that the server knows.
+    pub devices: u32,
+    /// When its alarm is due, in microseconds since boot; [`NO_ALARM`] if none is set.
+    pub alarm_us: u64,
+    /// The time of each of its threads, where that is limited.
+    pub budget: Option<Budget>,
     /// Its counters.
     pub counters: Counters,
+    /// The number of its birth; no two clients ever have the same.
+    pub serial: u64,
+    /// Who its parent, children and neighbours are.
+    pub family: Family,
+    /// How it ended, once it has.
+    pub obituary: Option<Obituary>,
+    /// How far it is built.
+    pub(crate) build: Build,
+    /// What happened that it has not asked for yet, and what it wants to hear of.
+    pub(crate) notices: Notices,
+    /// The next in the server's queue of work.
+    pub(crate) queue_next: Option<ClientIndex>,
+    /// Keeps the size of a place off a power of two; see below.
+    pub(crate) _apart: u64,
 }
+
+/// A client among others. What a parent gives to a child, it has not itself until the child has ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Family {
+    /// Who started it; `None` for what the root task started.
+    pub parent: Option<ClientIndex>,
+    /// The child that started last.
+    pub first_child: Option<ClientIndex>,
+    /// The next child of the same parent.
+    pub next: Option<ClientIndex>,
+    /// The one before.
+    pub previous: Option<ClientIndex>,
+    /// How many children there are, the dead ones that were not reaped included.
+    pub children: u16,
+    /// How many there may be.
+    pub children_max: u16,
+    /// Pages of its parent's limit that are its limit.
+    pub given_pages: usize,
+}
+
+// From an index to the place is one instruction, a multiplication. By a power of two it would be two: copied and shifted.
+const _: () = assert!(!size_of::<Client>().is_power_of_two());
 
 impl Client {
     /// A vacant place.
@@ -194,21 +318,32 @@ impl Client {
         badge: NO_BADGE,
         generation: 0,
         limit_pages: 0,
+        reserved_pages: 0,
         committed_pages: 0,
         committed_peak: 0,
+        slots: Slots::NONE,
         partial: [NONE; CLASS_COUNT],
         segments: [NONE; Window::ALL.len()],
         segment_count: 0,
         pages: NONE,
         chunks: NONE,
+        stock: NONE,
         chunk_used: 0,
         spare_tables: NONE,
         vspace: NONE,
         directories: [0; DIRECTORIES_MAX],
         directory_count: 0,
+        copies: NONE,
+        dataspaces: NONE,
+        dataspace_count: 0,
         threads: 0,
         thread_objects: 0,
         priority: 0,
+        movable: false,
+        retries: 0,
+        devices: 0,
+        alarm_us: NO_ALARM,
+        budget: None,
         counters: Counters {
             calls: 0,
             failures: 0,
@@ -217,7 +352,23 @@ impl Client {
             block_bytes_peak: 0,
             region_pages: 0,
             dma_pages: 0,
+            dataspace_pages: 0,
         },
+        serial: 0,
+        family: Family {
+            parent: None,
+            first_child: None,
+            next: None,
+            previous: None,
+            children: 0,
+            children_max: 0,
+            given_pages: 0,
+        },
+        obituary: None,
+        build: Build::BEGIN,
+        notices: Notices::NONE,
+        queue_next: None,
+        _apart: 0,
     };
 
     /// Segments that the client may have: address space for four times its memory, and a few to begin with. Address space

@@ -2,11 +2,11 @@
 //! One message in, one outcome out.
 
 use crate::Server;
-use crate::client::{Badge, End, Fault, Life, Obituary};
+use crate::client::{Badge, End, Fault, FaultKind, Life, Obituary};
 use crate::dma::DmaRequest;
 use crate::kernel::{ClientIndex, Kernel};
 use crate::memory::bytes;
-use crate::served::check_flags;
+use crate::served::Given;
 use kmalloc_protocol::message::quick::{self, QuickRequest};
 use kmalloc_protocol::message::{SHORT_WORDS, decode_request};
 use kmalloc_protocol::{
@@ -38,6 +38,13 @@ pub enum Outcome<'m> {
         /// What.
         text: &'m str,
     },
+    /// Look for the client with this name, then respond with what [`Server::found`] gives.
+    Find {
+        /// Who asks.
+        client: ClientIndex,
+        /// The name.
+        name: &'m str,
+    },
     /// The client is gone; nobody waits for a response.
     Ended {
         /// Who.
@@ -45,6 +52,27 @@ pub enum Outcome<'m> {
         /// How, and what it left.
         obituary: Obituary,
     },
+    /// Start another client for this one: [`Server::begin`], then respond with its handle.
+    Start {
+        /// Who asks.
+        parent: ClientIndex,
+        /// Bytes for the new client; 0 for what its manifest entry says.
+        memory: u64,
+        /// The manifest entry's name and arguments, parted by zero bytes.
+        text: &'m str,
+    },
+    /// End a client for another, if the manifest allows it: [`Server::end`], then respond with [`Reply::Done`], unless
+    /// `target` is the one that asked.
+    Kill {
+        /// Who asks.
+        client: ClientIndex,
+        /// Whom to end.
+        target: ClientIndex,
+        /// Whether it is a child of `client`, or itself: then nobody has to allow it.
+        own: bool,
+    },
+    /// Let the thread that faulted try again.
+    Retry,
     /// Nothing: nobody is there.
     Ignore,
 }
@@ -54,30 +82,67 @@ impl<K: Kernel> Server<K> {
     /// [`quick::REQUEST_WORDS`] words and no capabilities, which the caller has checked.
     #[inline(always)]
     pub fn handle_quick(&mut self, badge: u64, words: &[u64; SHORT_WORDS]) -> Quick {
-        let Some(request) = quick::decode(words) else {
-            return Quick::Slow;
-        };
         let client = Badge::unpack(badge).client;
-        let Some(account) = self.clients.get_mut(client.index()) else {
-            return Quick::Slow;
-        };
-        // One test for a client that is alive, in this life, and speaks for itself.
-        if account.badge != badge {
-            return Quick::Slow;
-        }
-        account.counters.calls += 1;
-        match request {
-            QuickRequest::Kmalloc { size, flags } => {
-                let block = check_flags(flags).and_then(|()| self.allocate(client, size));
-                match block {
-                    Ok(address) => Quick::Block(address),
-                    Err(error) => self.refuse(client, error),
+        match quick::decode(words) {
+            Some(QuickRequest::Kmalloc { size, .. }) => {
+                if !self.begin_quick(client, badge) {
+                    return Quick::Slow;
+                }
+                match self.take_from_bucket(client, size) {
+                    Some(address) => Quick::Block(address),
+                    None => self.allocate_quick(client, size),
                 }
             }
-            QuickRequest::Kfree { address } => match self.free(client, address) {
-                Ok(()) => Quick::Done,
-                Err(error) => self.refuse(client, error),
-            },
+            Some(QuickRequest::Kfree { address }) => {
+                if !self.begin_quick(client, badge) {
+                    return Quick::Slow;
+                }
+                match self.give_to_bucket(client, address) {
+                    Given::Done => Quick::Done,
+                    Given::Settle(number) => self.settle_quick(client, number),
+                    Given::Nothing => self.free_quick(client, address),
+                }
+            }
+            None => Quick::Slow,
+        }
+    }
+
+    /// Counts a call of a client that is alive, in this life, and speaks for itself: that is one test. False for any other.
+    #[inline(always)]
+    fn begin_quick(&mut self, client: ClientIndex, badge: u64) -> bool {
+        match self.clients.get_mut(client.index()) {
+            Some(account) if account.badge == badge => {
+                account.counters.calls += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_quick(&mut self, client: ClientIndex, size: u64) -> Quick {
+        match self.allocate_slowly(client, size) {
+            Ok(address) => Quick::Block(address),
+            Err(error) => self.refuse(client, error),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_quick(&mut self, client: ClientIndex, address: u64) -> Quick {
+        match self.free_slowly(client, address) {
+            Ok(()) => Quick::Done,
+            Err(error) => self.refuse(client, error),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_quick(&mut self, client: ClientIndex, number: u32) -> Quick {
+        match self.settle_bucket(client, number) {
+            Ok(()) => Quick::Done,
+            Err(error) => self.refuse(client, error),
         }
     }
 
@@ -104,19 +169,40 @@ impl<K: Kernel> Server<K> {
         caps: bool,
         message: &'m [u8],
     ) -> Outcome<'m> {
-        let badge = Badge::unpack(badge);
-        let Some(account) = self.clients.get_mut(badge.client.index()) else {
-            return Outcome::Respond(Err(Error::NotPermitted));
+        let client = match self.admit(badge) {
+            Ok(client) => client,
+            Err(error) => return Outcome::Respond(Err(error)),
         };
-        if account.life != Life::Alive || account.generation != badge.generation {
-            return Outcome::Respond(Err(Error::NotPermitted));
+        match check(label, caps, message) {
+            Ok(request) => self.act(client, request),
+            Err(error) => self.fail(client, error),
         }
-        account.counters.calls += 1;
-        let request = match check(label, caps, message) {
-            Ok(request) => request,
-            Err(error) => return self.fail(badge.client, error),
-        };
-        let client = badge.client;
+    }
+
+    /// Serves a request that came without capabilities and under the protocol's label, and was decoded already.
+    pub fn handle_request<'m>(&mut self, badge: u64, request: Request<'m>) -> Outcome<'m> {
+        match self.admit(badge) {
+            Ok(client) => self.act(client, request),
+            Err(error) => Outcome::Respond(Err(error)),
+        }
+    }
+
+    /// Counts a call of the client of a badge, which must be alive and in that life.
+    #[inline(always)]
+    fn admit(&mut self, badge: u64) -> Result<ClientIndex, Error> {
+        let badge = Badge::unpack(badge);
+        match self.clients.get_mut(badge.client.index()) {
+            Some(account)
+                if account.life == Life::Alive && account.generation == badge.generation =>
+            {
+                account.counters.calls += 1;
+                Ok(badge.client)
+            }
+            _ => Err(Error::NotPermitted),
+        }
+    }
+
+    fn act<'m>(&mut self, client: ClientIndex, request: Request<'m>) -> Outcome<'m> {
         let response = match request {
             Request::Kmalloc { size, flags } => self.kmalloc(client, size, flags),
             Request::Kcalloc { count, size, flags } => self.kcalloc(client, count, size, flags),
@@ -162,9 +248,57 @@ impl<K: Kernel> Server<K> {
                 stack,
                 argument,
             } => self.start_thread(client, entry, stack, argument),
+            Request::SetAlarm { delay_us } => self.set_alarm(client, delay_us),
+            Request::OpenDevice { index } => self.open_device(client, index),
+            Request::PciConfigRead { function, offset } => {
+                self.pci_config_read(client, function, offset)
+            }
+            Request::PciConfigWrite {
+                function,
+                offset,
+                value,
+            } => self.pci_config_write(client, function, offset, value),
+            Request::MapBar { function, bar } => self.map_bar(client, function, bar),
+            Request::EnableInterrupt { function } => self.enable_interrupt(client, function),
+            Request::AckInterrupt { function } => self.ack_interrupt(client, function),
+            Request::ReleaseQuarantine { function } => self.release_quarantine(client, function),
             Request::Release { address } => self.release(client, address),
+            Request::MakeDataspace { size } => self.make_dataspace(client, size),
+            Request::ShareDataspace {
+                writable,
+                token,
+                handle,
+            } => self.share_dataspace(client, token, handle, writable),
+            Request::Attach { writable, token } => self.attach(client, token, writable),
+            Request::Detach { address } => self.detach(client, address),
+            Request::CloseDataspace { token } => self.close_dataspace(client, token),
+            Request::Find { name } => return Outcome::Find { client, name },
             Request::Print { text } => return Outcome::Print { client, text },
             Request::Exit { status } => return self.end(client, End::Exit { status }),
+            Request::Start { memory, text } => {
+                return Outcome::Start {
+                    parent: client,
+                    memory,
+                    text,
+                };
+            }
+            Request::Kill { handle } => match self.client_of(handle) {
+                Ok(target) => {
+                    let own = self.is_own(client, target);
+                    return Outcome::Kill {
+                        client,
+                        target,
+                        own,
+                    };
+                }
+                Err(error) => Err(error),
+            },
+            Request::Reap { handle } => self.reap(client, handle),
+            Request::Events => self.events(client),
+            Request::Watch { events } => self.watch(client, events),
+            Request::AwaitMemory { size, timeout_us } => {
+                self.await_memory(client, size, timeout_us)
+            }
         };
         match response {
             Ok(reply) => Outcome::Respond(Ok(reply)),
@@ -172,53 +306,47 @@ impl<K: Kernel> Server<K> {
         }
     }
 
+    /// What to respond to a client whose request its caller refused: a failure, and counted as one.
     #[cold]
     #[inline(never)]
-    fn fail<'m>(&mut self, client: ClientIndex, error: Error) -> Outcome<'m> {
+    pub fn fail<'m>(&mut self, client: ClientIndex, error: Error) -> Outcome<'m> {
         if let Some(account) = self.clients.get_mut(client.index()) {
             account.counters.failures += 1;
         }
         Outcome::Respond(Err(error))
     }
 
+    /// The response to `client`, which looked for a name; `found` is who has it.
+    pub fn found(&mut self, client: ClientIndex, found: Option<ClientIndex>) -> Response {
+        match found.filter(|found| self.may_share(*found)) {
+            Some(found) => Ok(Reply::Client {
+                handle: self.handle_of(found),
+            }),
+            None => {
+                let error = Error::Stale { handle: 0 };
+                self.fail(client, error);
+                Err(error)
+            }
+        }
+    }
+
     /// A message on the fault endpoint: the kernel's, or forged by a client that holds the capability. Either way it
-    /// is the end of that client.
+    /// is the end of that client, but for one case: a page of its may have been away for a moment, because it was moved. If
+    /// that was not why, the thread faults again, and no longer than it has tries.
     pub fn fault(&mut self, badge: u64, fault: Fault) -> Outcome<'static> {
         let badge = Badge::unpack(badge);
-        match self.clients.get(badge.client.index()) {
+        match self.clients.get_mut(badge.client.index()) {
             Some(account)
                 if account.life == Life::Alive && account.generation == badge.generation =>
             {
+                if fault.kind == FaultKind::Vm && account.retries > 0 {
+                    account.retries -= 1;
+                    return Outcome::Retry;
+                }
                 self.end(badge.client, End::Fault(fault))
             }
             _ => Outcome::Ignore,
         }
-    }
-
-    /// Ends a client and takes back all it had.
-    pub fn end(&mut self, client: ClientIndex, end: End) -> Outcome<'static> {
-        let Some(account) = self
-            .clients
-            .get(client.index())
-            .filter(|account| account.life == Life::Alive)
-        else {
-            return Outcome::Ignore;
-        };
-        let (counters, threads) = (account.counters, account.threads);
-        let obituary = Obituary {
-            end,
-            calls: counters.calls,
-            peak_bytes: bytes(account.committed_peak),
-            held_bytes: counters.block_bytes
-                + bytes((counters.region_pages + counters.dma_pages) as usize),
-        };
-        // What can't be taken back now stays charged to the dead client, and the books say so.
-        let _ = self
-            .kernel
-            .stop_threads(client, threads)
-            .map_err(Error::from)
-            .and_then(|()| self.take_all_back(client));
-        Outcome::Ended { client, obituary }
     }
 
     fn stats(&self, client: ClientIndex) -> Stats {
@@ -237,6 +365,11 @@ impl<K: Kernel> Server<K> {
             dma_bytes: bytes(counters.dma_pages as usize),
             calls: counters.calls,
             failures: counters.failures,
+            reserved: bytes(account.reserved_pages),
+            dataspace_bytes: bytes(counters.dataspace_pages as usize),
+            slot_limit: account.slots.limit as u64,
+            slots: account.slots.committed as u64,
+            slots_peak: account.slots.peak as u64,
         }
     }
 }

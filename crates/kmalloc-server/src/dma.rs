@@ -64,16 +64,9 @@ impl DmaRequest {
 impl<K: Kernel> Server<K> {
     pub(crate) fn kmalloc_dma(&mut self, client: ClientIndex, request: &DmaRequest) -> Response {
         let (run, cache) = request.check()?;
-        self.check_quota(client, run.pages)?;
-        let frames = self
-            .physical
-            .find_run(&run)
-            .ok_or_else(|| self.why_no_run(&run))?;
-        while let Some(step) = self.physical.next_step_for_run(frames.clone()) {
-            self.carry_out(step)?;
-        }
-        self.charge(client, run.pages)?;
-        self.physical.take_run(frames.clone());
+        self.check_supply(client, run.pages)?;
+        self.check_slots(client, run.pages)?;
+        let frames = self.take_dma_run(client, &run)?;
         let plan = RunPlan {
             // A page before and a page behind: what a driver or device writes past the end hits nobody.
             reserve: run.pages + 1,
@@ -103,34 +96,35 @@ impl<K: Kernel> Server<K> {
         }
     }
 
+    /// Takes a run, zeroed and charged to the client; pages of others are moved where that helps and is allowed.
+    fn take_dma_run(
+        &mut self,
+        client: ClientIndex,
+        run: &RunRequest,
+    ) -> Result<Range<usize>, Error> {
+        let Some(frames) = self.physical.find_run(run) else {
+            let own = self.client_mut(client)?.set_aside();
+            let room = self.make_room(run)?;
+            let frames = room.ok_or_else(|| self.why_no_run(run, own))?;
+            self.commit(client, run.pages, run.pages);
+            return Ok(frames);
+        };
+        while let Some(step) = self.physical.next_step_for_run(frames.clone()) {
+            self.carry_out(step)?;
+        }
+        self.commit(client, run.pages, run.pages);
+        self.physical.take_run(frames.clone());
+        Ok(frames)
+    }
+
     /// Frees those frames of a run that had not been mapped when it failed.
     fn give_unmapped(&mut self, client: ClientIndex, frames: Range<usize>) {
         for index in frames {
             let page = Page(index as u32);
             if !self.physical.is_free(page) {
-                self.refund(client, 1);
+                self.refund(client, 1, 1);
                 self.physical.give_clean_page(page);
             }
-        }
-    }
-
-    fn why_no_run(&self, run: &RunRequest) -> Error {
-        let requested = bytes(run.pages);
-        let below = bytes(self.physical.largest_run(run.max_addr));
-        let largest = bytes(self.physical.largest_run(u64::MAX));
-        if below < requested && largest >= requested {
-            return Error::AddressLimit {
-                max_addr: run.max_addr,
-                largest: below,
-            };
-        }
-        let free = bytes(self.physical.free_pages());
-        if free < requested {
-            return Error::OutOfMemory { free, requested };
-        }
-        Error::NoContiguousRun {
-            largest: below,
-            requested,
         }
     }
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The kernel as the server sees it. The root task implements this on seL4; `fake-kernel` models it for host tests.
 
+use crate::machine::Machine;
+pub use crate::machine::{InterruptSource, MessageInterrupt};
 use crate::physical::{Chunk, Large, Page};
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_protocol::Cache;
 
 /// Where a capability of the server's lies. Every object has a slot of its own by construction, so that no slot is
-/// allocated, and none can leak.
+/// allocated, and none can leak; only copies of capabilities take slots from a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
     /// The untyped of a large page.
@@ -19,6 +21,12 @@ pub enum Slot {
     Page(Page),
     /// An object of a client that is smaller than a page.
     Client(ClientIndex, ClientObject),
+    /// What [`Worker::Cleaner`] makes of an untyped to have it zeroed; empty but for that moment.
+    Scratch,
+    /// A copy of a frame's capability, by which one of several clients has the frame mapped; from a pool.
+    Copy(u32),
+    /// A frame of device memory, in the order in which they were made.
+    Device(u32),
 }
 
 /// The place of a client in the server's registry.
@@ -85,6 +93,26 @@ impl ClientObject {
     }
 }
 
+/// A thread of the root task beside the one that serves. It shares nothing of the server's state: it calls the server's
+/// endpoint like a client, by a badge of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Worker {
+    /// Has the server do, slice by slice, what no request waits for: [`Server::work`](crate::Server::work).
+    Reclaimer,
+    /// Cleans memory while nobody else has anything to do: [`Server::next_cleaning`](crate::Server::next_cleaning).
+    Cleaner,
+}
+
+impl Worker {
+    /// All of them.
+    pub const ALL: [Worker; 2] = [Worker::Reclaimer, Worker::Cleaner];
+
+    /// Its place in [`Worker::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
 /// What untyped memory is retyped into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Object {
@@ -137,6 +165,16 @@ pub struct Refused {
     pub code: u32,
 }
 
+/// Time for a thread, on kernels with scheduling contexts; on others it says nothing. Not 0, and no more than the
+/// period. A thread with less than its period faults when it has run for its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Microseconds that it may run in each period.
+    pub budget_us: u64,
+    /// Microseconds of a period.
+    pub period_us: u64,
+}
+
 /// How a client's thread starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThreadStart {
@@ -158,6 +196,8 @@ pub struct ThreadStart {
     pub argument: usize,
     /// 0 to 255.
     pub priority: u8,
+    /// Its time; `None`: it takes turns with the others of its priority.
+    pub budget: Option<Budget>,
     /// The badge of its requests.
     pub badge: u64,
     /// The badge of its faults.
@@ -165,7 +205,7 @@ pub struct ThreadStart {
 }
 
 /// What the server asks of seL4. Each call is one step; a refused one has changed nothing.
-pub trait Kernel {
+pub trait Kernel: Machine {
     /// Makes `count` objects in consecutive slots from `first` on.
     fn retype(
         &mut self,
@@ -176,7 +216,10 @@ pub trait Kernel {
     ) -> Result<(), Refused>;
     /// Bytes of an object, as a power of two.
     fn size_bits(&self, object: Object) -> u32;
-    /// Empties a slot.
+    /// Puts a copy of the capability of a frame, which is mapped nowhere by it, into an empty slot.
+    fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused>;
+    /// Empties a slot. What was mapped by its capability has been unmapped: of a frame that has other capabilities, not
+    /// every kernel does that by itself.
     fn delete(&mut self, slot: Slot) -> Result<(), Refused>;
     /// Deletes everything that was made of an untyped.
     fn revoke(&mut self, slot: Slot) -> Result<(), Refused>;
@@ -204,6 +247,8 @@ pub trait Kernel {
     /// Makes an object an address space.
     fn assign_asid(&mut self, vspace: Page) -> Result<(), Refused>;
 
+    /// Copies a frame to another; both are mapped nowhere.
+    fn copy_page(&mut self, from: Page, to: Page) -> Result<(), Refused>;
     /// Zeroes a frame that is mapped nowhere.
     fn scrub(&mut self, frame: Page) -> Result<(), Refused>;
     /// Writes into a frame that is mapped nowhere; `offset + data.len()` is at most a page.
@@ -215,9 +260,31 @@ pub trait Kernel {
     fn pop_ledger(&mut self, segment: u32, frame: Page) -> Result<(), Refused>;
     /// The ledger of a segment: 64 entries for each frame pushed.
     fn ledger(&mut self, segment: u32) -> &mut [Entry];
+    /// The entry of a page by its global number, `segment * 512 + page`; `None` where the ledger is not mapped. On the way
+    /// of every served call.
+    #[inline(always)]
+    fn entry(&mut self, number: u32) -> Option<&mut Entry> {
+        let (segment, page) = (number / 512, number as usize % 512);
+        self.ledger(segment).get_mut(page)
+    }
 
     /// Starts a client's thread: capabilities, registers, priority.
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused>;
     /// Stops the first `count` threads of a client for good, and deletes the capability that its faults come by.
     fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused>;
+
+    /// Tells a worker that there is work for it. One that knows is not told again.
+    fn wake(&mut self, worker: Worker);
+    /// Gives the cleaner as much of the processor as a client has, or only what nobody else wants.
+    fn hurry_cleaner(&mut self, hurried: bool);
+    /// Signals a client's notification.
+    fn signal(&mut self, client: ClientIndex);
+
+    /// Microseconds since boot.
+    fn now_us(&mut self) -> Result<u64, Refused>;
+    /// Has [`Server::alarm`](crate::Server::alarm) called once that time is there, in microseconds since boot; what was
+    /// set before is forgotten.
+    fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused>;
+    /// Forgets the alarm.
+    fn clear_alarm(&mut self);
 }

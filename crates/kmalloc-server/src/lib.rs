@@ -13,32 +13,53 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod account;
+mod alarm;
+mod attach;
 pub mod bits;
+mod cleaning;
 pub mod client;
+mod copies;
+pub mod dataspace;
+mod device;
 mod dispatch;
 mod dma;
 pub mod kernel;
+mod lives;
+pub mod machine;
 mod memory;
+mod moving;
+mod notices;
+pub mod pci;
 pub mod physical;
+mod reclaim;
 mod region;
 mod resident;
 mod resize;
 mod run;
 pub mod segments;
 mod served;
+mod share;
 pub mod spawn;
 mod tables;
 mod threads;
 
 use crate::physical::{PAGE_BITS, Physical};
+pub use account::Slots;
 use alloc::vec;
 use alloc::vec::Vec;
 use client::{CLIENTS_MAX, Client};
+use copies::Copies;
+pub use copies::copy_count;
+use dataspace::{DATASPACES_MAX, Dataspace, Dataspaces};
 pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
+pub use lives::Work;
 use memory::PageInfo;
+use pci::{FUNCTIONS_MAX, Function};
 use segments::Segments;
+pub use spawn::Built;
 
 /// The memory server.
 #[derive(Debug)]
@@ -47,9 +68,23 @@ pub struct Server<K> {
     physical: Physical,
     segments: Segments,
     clients: Vec<Client>,
+    dataspaces: Dataspaces,
+    copies: Copies,
+    /// Pages that are set aside for clients: the sum over all of what they have reserved and not taken.
+    set_aside: usize,
     pages: Vec<PageInfo>,
     mcs: bool,
     total_pages: usize,
+    /// Whether the cleaner has been told to hurry.
+    hurried: bool,
+    /// Clients that were ever begun.
+    births: u64,
+    /// Clients that are to be built, or taken back.
+    queue: lives::Queue,
+    /// What clients are to be told.
+    board: notices::Board,
+    /// PCI functions, if they were looked for.
+    functions: Vec<Function>,
     /// Why the last quick request was refused: out of the way of those that are not.
     refusal: Error,
 }
@@ -78,6 +113,9 @@ impl From<Refused> for Error {
     }
 }
 
+/// Memory is short when less than one part in so many is free, unless the manifest says otherwise.
+const PRESSURE_SHARE: usize = 16;
+
 /// Segments for a machine with this many pages: address space is plenty, ledgers for it are not.
 pub const fn segment_count(pages: usize) -> usize {
     let wanted = pages / 8;
@@ -93,12 +131,15 @@ pub const fn segment_count(pages: usize) -> usize {
 /// Bytes of all tables of a server for `page_capacity` pages, a little more than needed.
 pub const fn table_bytes(page_capacity: usize) -> usize {
     let chunks = page_capacity / 16 + 1;
-    let bit_sets = (3 * page_capacity + 2 * chunks) / 8;
-    let pages = page_capacity * size_of::<PageInfo>() + chunks * 3;
-    let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 8);
+    let larges = page_capacity / 512 + 1;
+    let bit_sets = (3 * page_capacity + 3 * chunks + 3 * larges) / 8;
+    let pages = page_capacity * size_of::<PageInfo>() + chunks * 2 + larges * 3;
+    let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 16);
     let clients = CLIENTS_MAX * size_of::<Client>();
+    let dataspaces = DATASPACES_MAX * size_of::<Dataspace>();
+    let copies = copy_count(page_capacity) * size_of::<copies::FrameCopy>();
     // Summary levels of the sets, alignment, and what the caller keeps a client.
-    bit_sets + bit_sets / 32 + pages + segments + clients + (256 << 10)
+    bit_sets + bit_sets / 32 + pages + segments + clients + dataspaces + copies + (256 << 10)
 }
 
 impl<K: Kernel> Server<K> {
@@ -111,10 +152,18 @@ impl<K: Kernel> Server<K> {
             kernel,
             segments: Segments::new(segment_count(total_pages)),
             clients: vec![Client::VACANT; CLIENTS_MAX],
+            dataspaces: Dataspaces::new(),
+            copies: Copies::new(copy_count(capacity)),
+            set_aside: 0,
             pages: vec![PageInfo::FREE; capacity],
             physical,
             mcs,
             total_pages,
+            hurried: false,
+            births: 0,
+            queue: lives::Queue::default(),
+            board: notices::Board::new(total_pages / PRESSURE_SHARE),
+            functions: Vec::with_capacity(FUNCTIONS_MAX),
             refusal: Error::NotPermitted,
         }
     }

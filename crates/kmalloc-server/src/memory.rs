@@ -5,7 +5,8 @@
 use crate::Server;
 use crate::client::Client;
 use crate::kernel::{ClientIndex, Kernel, Object, Slot};
-use crate::physical::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, Large, PAGE_BITS, Page, Step};
+use crate::physical::{CHUNK_PAGES, LARGE_CHUNKS, Large, PAGE_BITS, Page, Step};
+use core::ops::Range;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_protocol::Error;
 
@@ -15,14 +16,18 @@ pub(crate) enum Role {
     /// Nobody has it.
     #[default]
     Free,
+    /// A frame of a client that is being built, not mapped yet.
+    Unmapped,
     /// A frame mapped in the client.
     Mapped,
     /// A frame of 2 MiB mapped in the client; this is its first page.
     LargeMapped,
     /// A frame of a ledger; `place` is its segment.
     Ledger,
-    /// The first page of a chunk of kernel objects.
+    /// The first page of a chunk of kernel objects; `place` is how many have been made of it.
     Objects,
+    /// A frame of a dataspace; `next` is the next one of it, `place` the dataspace.
+    Shared,
 }
 
 /// What the server knows of a physical page.
@@ -74,6 +79,7 @@ impl<K: Kernel> Server<K> {
             Step::GatherChunk(chunk) => {
                 self.kernel.revoke(Slot::Chunk(chunk))?;
                 self.physical.chunk_was_gathered(chunk);
+                self.wake_cleaner();
             }
             Step::Scrub(page) => {
                 self.kernel.scrub(page)?;
@@ -91,38 +97,6 @@ impl<K: Kernel> Server<K> {
             .ok_or(Error::NotPermitted)
     }
 
-    /// Whether the client may have `pages` pages more.
-    pub(crate) fn check_quota(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
-        let Client {
-            limit_pages,
-            committed_pages,
-            ..
-        } = *self.client_mut(client)?;
-        if pages > limit_pages.saturating_sub(committed_pages) {
-            let (limit, committed) = (bytes(limit_pages), bytes(committed_pages));
-            return Err(Error::OverQuota {
-                limit,
-                committed,
-                requested: bytes(pages),
-            });
-        }
-        Ok(())
-    }
-
-    pub(crate) fn charge(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
-        self.check_quota(client, pages)?;
-        let account = self.client_mut(client)?;
-        account.committed_pages += pages;
-        account.committed_peak = account.committed_peak.max(account.committed_pages);
-        Ok(())
-    }
-
-    pub(crate) fn refund(&mut self, client: ClientIndex, pages: usize) {
-        if let Some(account) = self.clients.get_mut(client.index()) {
-            account.committed_pages -= pages;
-        }
-    }
-
     /// A zeroed frame, charged to the client and on its list.
     pub(crate) fn take_page(
         &mut self,
@@ -130,33 +104,56 @@ impl<K: Kernel> Server<K> {
         role: Role,
         place: u32,
     ) -> Result<Page, Error> {
-        self.charge(client, 1)?;
-        match self.supply_page() {
-            Ok(page) => {
-                self.enlist(client, page, role, place);
-                Ok(page)
-            }
-            Err(error) => {
-                self.refund(client, 1);
-                Err(error)
-            }
-        }
+        let pages = self.take_pages(client, role, place, 1)?;
+        Ok(Page(pages.start as u32))
     }
 
-    fn supply_page(&mut self) -> Result<Page, Error> {
+    /// Zeroed frames that lie side by side in one chunk, up to `max` of them and one at least, charged to the client and
+    /// on its list; the first has its place at `place`.
+    pub(crate) fn take_pages(
+        &mut self,
+        client: ClientIndex,
+        role: Role,
+        place: u32,
+        max: usize,
+    ) -> Result<Range<usize>, Error> {
+        self.check_supply(client, 1)?;
+        self.check_slots(client, 1)?;
+        let account = self.client_mut(client)?;
+        let own = account.set_aside();
+        let max = max
+            .min(account.limit_pages - account.committed_pages)
+            .min(account.slots.limit - account.slots.committed);
+        let max = max.min(self.usable_for(own));
+        let pages = self.supply_pages(max)?;
+        self.commit(client, pages.len(), pages.len());
+        self.enlist(client, pages.clone(), role, place);
+        Ok(pages)
+    }
+
+    /// A zeroed frame, taken.
+    pub(crate) fn supply_page(&mut self) -> Result<Page, Error> {
+        let pages = self.supply_pages(1)?;
+        Ok(Page(pages.start as u32))
+    }
+
+    fn supply_pages(&mut self, max: usize) -> Result<Range<usize>, Error> {
+        if max >= CHUNK_PAGES
+            && let Some(chunk) = self.physical.fresh_chunk()
+        {
+            // A whole chunk at once, and not what others left of one first.
+            self.carry_out(Step::<Page>::SplitChunk(chunk))?;
+            self.physical.take_pages(chunk.pages());
+            return Ok(chunk.pages());
+        }
         loop {
+            if let Some(pages) = self.physical.next_pages(max) {
+                self.physical.take_pages(pages.clone());
+                return Ok(pages);
+            }
             match self.physical.next_page() {
-                Some(Step::Take(page)) => {
-                    self.physical.take_page(page);
-                    return Ok(page);
-                }
                 Some(step) => self.carry_out(step)?,
-                None => {
-                    return Err(Error::OutOfMemory {
-                        free: 0,
-                        requested: bytes(1),
-                    });
-                }
+                None => return Err(self.out_of_memory(1, 0)),
             }
         }
     }
@@ -168,23 +165,28 @@ impl<K: Kernel> Server<K> {
             self.physical.give_clean_page(page);
         } else {
             self.physical.give_page(page);
+            self.wake_cleaner();
         }
     }
 
-    /// A whole chunk, charged to the client and on its list of chunks.
-    pub(crate) fn take_chunk(&mut self, client: ClientIndex) -> Result<Chunk, Error> {
-        self.charge(client, CHUNK_PAGES)?;
+    /// A whole chunk, charged to the client and on one of its lists, which begins where `head` says: its first page.
+    pub(crate) fn take_chunk(
+        &mut self,
+        client: ClientIndex,
+        head: impl Fn(&mut Client) -> &mut u32,
+    ) -> Result<Page, Error> {
+        self.charge(client, CHUNK_PAGES, 1)?;
         let chunk = loop {
             match self.physical.next_chunk() {
                 Some(Step::Take(chunk)) => break chunk,
                 Some(step) => {
                     if let Err(error) = self.carry_out(step) {
-                        self.refund(client, CHUNK_PAGES);
+                        self.refund(client, CHUNK_PAGES, 1);
                         return Err(error);
                     }
                 }
                 None => {
-                    self.refund(client, CHUNK_PAGES);
+                    self.refund(client, CHUNK_PAGES, 1);
                     let largest = bytes(self.physical.largest_run(u64::MAX));
                     return Err(Error::NoContiguousRun {
                         largest,
@@ -195,40 +197,51 @@ impl<K: Kernel> Server<K> {
         };
         self.physical.take_chunk(chunk);
         let first = chunk.first_page();
-        let account = self.client_mut(client)?;
-        let next = core::mem::replace(&mut account.chunks, first.0);
-        account.chunk_used = 0;
+        let next = core::mem::replace(head(self.client_mut(client)?), first.0);
         self.set_info(
             first,
             PageInfo {
                 next,
+                place: 0,
                 owner: client.0,
                 role: Role::Objects,
                 ..PageInfo::FREE
             },
         );
-        Ok(chunk)
+        Ok(first)
     }
 
-    /// Puts pages on the list of a client, which has been charged for them.
-    pub(crate) fn enlist(&mut self, client: ClientIndex, page: Page, role: Role, place: u32) {
-        let Some(account) = self.clients.get_mut(client.index()) else {
+    /// Puts pages on the list of a client, which has been charged for them. Their places lie side by side from `place` on.
+    pub(crate) fn enlist(
+        &mut self,
+        client: ClientIndex,
+        pages: Range<usize>,
+        role: Role,
+        place: u32,
+    ) {
+        let (Some(account), Some(last)) = (
+            self.clients.get_mut(client.index()),
+            pages.end.checked_sub(1),
+        ) else {
             return;
         };
-        let next = core::mem::replace(&mut account.pages, page.0);
+        let mut next = core::mem::replace(&mut account.pages, last as u32);
         if let Some(info) = self.pages.get_mut(next as usize) {
-            info.previous = page.0;
+            info.previous = pages.start as u32;
         }
-        self.set_info(
-            page,
-            PageInfo {
+        let Some(infos) = self.pages.get_mut(pages.clone()) else {
+            return;
+        };
+        for ((info, page), place) in infos.iter_mut().zip(pages).zip(place..) {
+            *info = PageInfo {
                 next,
-                previous: NONE,
+                previous: if page == last { NONE } else { page as u32 + 1 },
                 place,
                 owner: client.0,
                 role,
-            },
-        );
+            };
+            next = page as u32;
+        }
     }
 
     /// Takes what begins at `page` off its owner's list and refunds `count` pages.
@@ -246,7 +259,8 @@ impl<K: Kernel> Server<K> {
         if let Some(after) = self.pages.get_mut(info.next as usize) {
             after.previous = info.previous;
         }
-        self.refund(ClientIndex(info.owner), count);
+        // A frame of 2 MiB has one slot, and so has a page.
+        self.refund(ClientIndex(info.owner), count, count.min(1));
     }
 
     pub(crate) fn info(&self, page: Page) -> PageInfo {
@@ -259,6 +273,13 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn set_info(&mut self, page: Page, info: PageInfo) {
         if let Some(place) = self.pages.get_mut(page.index()) {
             *place = info;
+        }
+    }
+
+    /// Records that a page is mapped where it was to be.
+    pub(crate) fn set_mapped(&mut self, page: Page) {
+        if let Some(info) = self.pages.get_mut(page.index()) {
+            info.role = Role::Mapped;
         }
     }
 
@@ -278,8 +299,12 @@ impl<K: Kernel> Server<K> {
         let Some(large) = self.physical.next_large() else {
             return Ok(None);
         };
+        // One that goes back can't be had before it is clean. What is set aside can be had at any time.
+        if self.client_mut(client)?.reserved_pages > 0 {
+            return Ok(None);
+        }
         let pages = large.pages();
-        self.charge(client, pages.len())?;
+        self.charge(client, pages.len(), 1)?;
         let retyped = self.kernel.retype(
             Slot::Large(large),
             Object::LargeFrame,
@@ -287,11 +312,16 @@ impl<K: Kernel> Server<K> {
             1,
         );
         if let Err(refused) = retyped {
-            self.refund(client, pages.len());
+            self.refund(client, pages.len(), 1);
             return Err(refused.into());
         }
         self.physical.take_large(large);
-        self.enlist(client, Page(pages.start as u32), Role::LargeMapped, place);
+        self.enlist(
+            client,
+            pages.start..pages.start + 1,
+            Role::LargeMapped,
+            place,
+        );
         Ok(Some(large))
     }
 
@@ -301,6 +331,7 @@ impl<K: Kernel> Server<K> {
         let pages = large.pages();
         self.delist(Page(pages.start as u32), pages.len());
         self.physical.give_large(large);
+        self.wake_cleaner();
         Ok(())
     }
 }

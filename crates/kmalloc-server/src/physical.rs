@@ -7,14 +7,23 @@
 //! What is free does not depend on the form: a run of free pages is a run whatever untypeds it crosses, so a request
 //! takes exactly its pages and not the next power of two.
 //!
+//! The kernel zeroes an untyped that was used before at its next retype, as far as it was used. One that costs nothing
+//! then is *clean*, else *dirty*. A client's call takes what is clean before what is dirty, and never a dirty large page:
+//! 2 MiB would have to be zeroed while all others wait. [`Cleaning`] makes things clean while nobody asks for them.
+//!
 //! This module decides and counts; it invokes nothing. A [`Step`] says which kernel operation has to come first.
 
+mod cleaning;
+mod forms;
+mod runs;
 mod units;
 
 use crate::bits::BitSet;
 use alloc::vec;
 use alloc::vec::Vec;
+pub use cleaning::{Cleaning, GRAIN_BITS};
 use core::ops::Range;
+pub use runs::{ORDERS, RunRequest};
 pub use units::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, LARGE_PAGES, Large, PAGE_BITS, Page};
 
 /// In which form the kernel holds a chunk.
@@ -60,36 +69,38 @@ pub enum Step<T> {
     Scrub(Page),
 }
 
-/// What a physically contiguous run has to satisfy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunRequest {
-    /// Pages in the run, at least 1.
-    pub pages: usize,
-    /// The first page's physical address is a multiple of this many pages (a power of two).
-    pub align_pages: usize,
-    /// The run's last byte lies at or below this physical address.
-    pub max_addr: u64,
-    /// The run crosses no multiple of this many pages (a power of two); 0 where that does not matter.
-    pub boundary_pages: usize,
-}
-
 /// The books of physical memory.
 #[derive(Debug)]
 pub struct Physical {
     base_addr: u64,
-    /// Free pages, in whatever form.
+    /// Pages that can be taken now, in whatever form.
     available: BitSet,
     /// Free pages that are frames and known to be zero.
     ready: BitSet,
     /// Free pages that are frames and not known to be zero.
     dirty: BitSet,
+    /// Clean chunks in the form [`ChunkForm::Whole`].
     whole_chunks: BitSet,
-    /// Chunks in the form [`ChunkForm::Frames`] with all 16 pages free.
+    /// Dirty ones.
+    dirty_chunks: BitSet,
+    /// Chunks in the form [`ChunkForm::Frames`] with all 16 pages available.
     gatherable: BitSet,
+    /// Clean large pages in the form [`LargeForm::Whole`].
     whole_larges: BitSet,
+    /// Dirty ones. Their pages are free and not available.
+    dirty_larges: BitSet,
+    /// Large pages in the form [`LargeForm::Split`] with all 512 pages available.
+    gatherable_larges: BitSet,
     chunk_forms: Vec<ChunkForm>,
-    chunk_free: Vec<u8>,
+    chunk_available: Vec<u8>,
     large_forms: Vec<LargeForm>,
+    large_available: Vec<u16>,
+    /// What is being cleaned: free, not available, and in none of the sets above.
+    cleaning: Option<Cleaning>,
+    /// Pages that somebody would take at once.
+    wanted_pages: usize,
+    /// Pages that can be taken and that cleaning has to leave so.
+    kept_pages: usize,
 }
 
 impl Physical {
@@ -107,11 +118,18 @@ impl Physical {
             ready: BitSet::new(pages),
             dirty: BitSet::new(pages),
             whole_chunks: BitSet::new(chunks),
+            dirty_chunks: BitSet::new(chunks),
             gatherable: BitSet::new(chunks),
             whole_larges: BitSet::new(larges),
+            dirty_larges: BitSet::new(larges),
+            gatherable_larges: BitSet::new(larges),
             chunk_forms: vec![ChunkForm::Absent; chunks],
-            chunk_free: vec![0; chunks],
+            chunk_available: vec![0; chunks],
             large_forms: vec![LargeForm::Absent; larges],
+            large_available: vec![0; larges],
+            cleaning: None,
+            wanted_pages: 0,
+            kept_pages: 0,
         }
     }
 
@@ -120,13 +138,19 @@ impl Physical {
         self.available.capacity()
     }
 
-    /// Pages that are free now.
-    #[inline]
+    /// Pages that nobody has: what can be taken now, dirty large pages, and what is being cleaned.
     pub fn free_pages(&self) -> usize {
+        let cleaning = self.cleaning.map_or(0, |cleaning| cleaning.page_count());
+        self.available.len() + self.dirty_larges.len() * LARGE_PAGES + cleaning
+    }
+
+    /// Pages that can be taken now.
+    #[inline]
+    pub fn usable_pages(&self) -> usize {
         self.available.len()
     }
 
-    /// Free pages that are not known to be zero.
+    /// Frames that are free and not known to be zero, without those being cleaned.
     #[inline]
     pub fn dirty_pages(&self) -> usize {
         self.dirty.len()
@@ -166,9 +190,33 @@ impl Physical {
             .unwrap_or(LargeForm::Absent)
     }
 
-    /// Whether a page is free.
+    /// Whether a page can be taken now.
+    pub fn is_available(&self, page: Page) -> bool {
+        self.available.contains(page.index())
+    }
+
+    /// Whether nobody has a page.
     pub fn is_free(&self, page: Page) -> bool {
         self.available.contains(page.index())
+            || self.dirty_larges.contains(page.chunk().large().index())
+            || self
+                .cleaning
+                .is_some_and(|cleaning| cleaning.contains(page))
+    }
+
+    /// Whether a page is a frame that can be taken as it is.
+    pub fn is_ready(&self, page: Page) -> bool {
+        self.ready.contains(page.index())
+    }
+
+    /// Whether the next retype of a chunk costs no zeroing.
+    pub fn is_clean_chunk(&self, chunk: Chunk) -> bool {
+        self.whole_chunks.contains(chunk.index())
+    }
+
+    /// Whether the next retype of a large page costs no zeroing.
+    pub fn is_clean_large(&self, large: Large) -> bool {
+        self.whole_larges.contains(large.index())
     }
 
     // --- What boot gives.
@@ -179,25 +227,27 @@ impl Physical {
         for chunk in large.chunks() {
             self.set_chunk_form(Chunk(chunk as u32), ChunkForm::InLarge);
         }
-        self.set_free(large.pages());
+        self.whole_larges.insert(large.index());
+        self.set_available(large.pages());
     }
 
     /// A whole chunk that the kernel holds as an untyped of 64 KiB.
     pub fn add_chunk(&mut self, chunk: Chunk) {
         self.set_chunk_form(chunk, ChunkForm::Whole);
-        self.set_free(chunk.pages());
+        self.whole_chunks.insert(chunk.index());
+        self.set_available(chunk.pages());
     }
 
     /// A page that the kernel holds as a zeroed frame, in a chunk that is not whole.
     pub fn add_page(&mut self, page: Page) {
-        self.set_free(page.index()..page.index() + 1);
+        self.set_available(page.index()..page.index() + 1);
         self.ready.insert(page.index());
     }
 
     // --- One page.
 
-    /// A free, zeroed frame, or what to do first; `None` where no page is free. Fresh memory before used, high
-    /// addresses before low.
+    /// A free, zeroed frame, or what to do first; `None` where no page is available. Clean memory before dirty, then what
+    /// costs least to zero; high addresses before low.
     #[inline]
     pub fn next_page(&self) -> Option<Step<Page>> {
         if let Some(page) = self.ready.last() {
@@ -214,37 +264,58 @@ impl Physical {
         if let Some(large) = self.whole_larges.last() {
             return Some(Step::SplitLarge(Large(large as u32)));
         }
-        self.dirty.last().map(|page| Step::Scrub(Page(page as u32)))
+        if let Some(page) = self.dirty.last() {
+            return Some(Step::Scrub(Page(page as u32)));
+        }
+        let chunk = self.dirty_chunks.last()?;
+        Some(Step::SplitChunk(Chunk(chunk as u32)))
     }
 
-    /// Takes a page that is free, a frame and zero.
-    pub fn take_page(&mut self, page: Page) {
-        debug_assert!(self.ready.contains(page.index()));
-        self.ready.remove(page.index());
-        self.set_taken(page.index()..page.index() + 1);
+    /// Free, zeroed frames that lie side by side in one chunk, up to `max` of them; `None` where [`Physical::next_page`] says
+    /// what to do first.
+    #[inline]
+    pub fn next_pages(&self, max: usize) -> Option<Range<usize>> {
+        let last = self.ready.last()?;
+        let end = last + 1;
+        let lowest = (last / CHUNK_PAGES * CHUNK_PAGES).max(end.saturating_sub(max));
+        Some(self.ready.run_start_above(end, lowest)..end)
+    }
+
+    /// A whole chunk, where one that is not split comes before what is: see [`Physical::next_page`].
+    pub fn fresh_chunk(&self) -> Option<Chunk> {
+        self.whole_chunks.last().map(|chunk| Chunk(chunk as u32))
+    }
+
+    /// Takes pages of one chunk that are free, frames and zero.
+    pub fn take_pages(&mut self, pages: Range<usize>) {
+        self.ready.remove_range(pages.clone());
+        self.set_taken(pages);
     }
 
     /// Gives back a frame; what it holds is not known to be zero.
     pub fn give_page(&mut self, page: Page) {
         self.dirty.insert(page.index());
-        self.set_free(page.index()..page.index() + 1);
+        self.set_available(page.index()..page.index() + 1);
     }
 
     /// Gives back a frame that was taken and has not been written since.
     pub fn give_clean_page(&mut self, page: Page) {
         self.ready.insert(page.index());
-        self.set_free(page.index()..page.index() + 1);
+        self.set_available(page.index()..page.index() + 1);
     }
 
     // --- A whole chunk, for kernel objects.
 
-    /// A chunk whose untyped has no children, or what to do first.
+    /// A chunk whose untyped has no children, or what to do first. Clean memory before dirty.
     pub fn next_chunk(&self) -> Option<Step<Chunk>> {
         if let Some(chunk) = self.whole_chunks.last() {
             return Some(Step::Take(Chunk(chunk as u32)));
         }
         if let Some(large) = self.whole_larges.last() {
             return Some(Step::SplitLarge(Large(large as u32)));
+        }
+        if let Some(chunk) = self.dirty_chunks.last() {
+            return Some(Step::Take(Chunk(chunk as u32)));
         }
         self.gatherable
             .last()
@@ -258,16 +329,17 @@ impl Physical {
         self.set_taken(chunk.pages());
     }
 
-    /// Gives back a chunk whose untyped has been revoked.
+    /// Gives back a chunk whose untyped has been revoked, dirty.
     pub fn give_chunk(&mut self, chunk: Chunk) {
         debug_assert_eq!(self.chunk_form(chunk), ChunkForm::Objects);
         self.set_chunk_form(chunk, ChunkForm::Whole);
-        self.set_free(chunk.pages());
+        self.dirty_chunks.insert(chunk.index());
+        self.set_available(chunk.pages());
     }
 
     // --- A whole large page.
 
-    /// A large page whose untyped has no children.
+    /// A clean large page whose untyped has no children.
     pub fn next_large(&self) -> Option<Large> {
         self.whole_larges.last().map(|large| Large(large as u32))
     }
@@ -276,101 +348,14 @@ impl Physical {
     pub fn take_large(&mut self, large: Large) {
         debug_assert_eq!(self.large_form(large), LargeForm::Whole);
         self.set_large_form(large, LargeForm::Frame);
-        self.set_taken(large.pages());
+        self.set_large_taken(large);
     }
 
-    /// Gives back a large page whose frame has been deleted. The kernel zeroes it at its next retype.
+    /// Gives back a large page whose frame has been deleted, dirty.
     pub fn give_large(&mut self, large: Large) {
         debug_assert_eq!(self.large_form(large), LargeForm::Frame);
         self.set_large_form(large, LargeForm::Whole);
-        self.set_free(large.pages());
-    }
-
-    // --- Runs.
-
-    /// The highest run that satisfies `request`, as the first page's index range; `None` where there is none.
-    pub fn find_run(&self, request: &RunRequest) -> Option<Range<usize>> {
-        if request.pages == 0 {
-            return None;
-        }
-        let limit = (request
-            .max_addr
-            .saturating_add(1)
-            .saturating_sub(self.base_addr))
-            >> PAGE_BITS;
-        let mut end = usize::try_from(limit)
-            .unwrap_or(usize::MAX)
-            .min(self.page_capacity());
-        while let Some(last) = self.available.last_below(end) {
-            let run_start = self.available.run_start(last + 1);
-            if let Some(start) = self.fit_in_run(run_start, last + 1, request) {
-                return Some(start..start + request.pages);
-            }
-            end = run_start;
-        }
-        None
-    }
-
-    /// The highest place for `request` inside the free run `run_start .. run_end`.
-    fn fit_in_run(&self, run_start: usize, run_end: usize, request: &RunRequest) -> Option<usize> {
-        let base = (self.base_addr >> PAGE_BITS) as usize;
-        let align = request.align_pages.max(1);
-        let mut start = (run_end.checked_sub(request.pages)? + base) / align * align;
-        if request.boundary_pages != 0 {
-            if request.pages > request.boundary_pages {
-                return None;
-            }
-            let last = start + request.pages - 1;
-            if start / request.boundary_pages != last / request.boundary_pages {
-                // Move down so that the run ends where the boundary is.
-                let boundary = last / request.boundary_pages * request.boundary_pages;
-                start = (boundary - request.pages) / align * align;
-            }
-        }
-        let start = start.checked_sub(base)?;
-        (start >= run_start).then_some(start)
-    }
-
-    /// Pages of the longest free run whose bytes all lie at or below `max_addr`.
-    pub fn largest_run(&self, max_addr: u64) -> usize {
-        let limit = (max_addr.saturating_add(1).saturating_sub(self.base_addr)) >> PAGE_BITS;
-        let limit = usize::try_from(limit)
-            .unwrap_or(usize::MAX)
-            .min(self.page_capacity());
-        let mut largest = 0;
-        let mut position = 0;
-        while let Some(start) = self.available.first_from(position) {
-            if start >= limit {
-                break;
-            }
-            let end = self.available.first_absent_from(start).min(limit);
-            largest = largest.max(end - start);
-            position = end;
-        }
-        largest
-    }
-
-    /// What to do before the free pages `run` can be taken with [`Physical::take_run`]; `None` when nothing is left
-    /// to do.
-    pub fn next_step_for_run(&self, run: Range<usize>) -> Option<Step<()>> {
-        let mut index = run.start;
-        while index < run.end {
-            let page = Page(index as u32);
-            let chunk = page.chunk();
-            match self.chunk_form(chunk) {
-                ChunkForm::InLarge => return Some(Step::SplitLarge(chunk.large())),
-                ChunkForm::Whole => return Some(Step::SplitChunk(chunk)),
-                _ if self.dirty.contains(index) => return Some(Step::Scrub(page)),
-                _ => index += 1,
-            }
-        }
-        None
-    }
-
-    /// Takes a run of free, zeroed frames.
-    pub fn take_run(&mut self, run: Range<usize>) {
-        self.ready.remove_range(run.clone());
-        self.set_taken(run);
+        self.dirty_larges.insert(large.index());
     }
 
     // --- What the kernel did.
@@ -379,9 +364,11 @@ impl Physical {
     pub fn large_was_split(&mut self, large: Large) {
         debug_assert_eq!(self.large_form(large), LargeForm::Whole);
         self.set_large_form(large, LargeForm::Split);
-        for chunk in large.chunks() {
-            self.set_chunk_form(Chunk(chunk as u32), ChunkForm::Whole);
+        if let Some(forms) = self.chunk_forms.get_mut(large.chunks()) {
+            forms.fill(ChunkForm::Whole);
         }
+        self.whole_chunks.insert_range(large.chunks());
+        self.gatherable_larges.insert(large.index());
     }
 
     /// The chunk has been retyped into its 16 frames, which the kernel zeroed.
@@ -392,13 +379,14 @@ impl Physical {
         self.gatherable.insert(chunk.index());
     }
 
-    /// The 16 frames of a chunk have been deleted, and its untyped has no children.
+    /// The 16 frames of a chunk have been deleted, and its untyped has no children. It is dirty.
     pub fn chunk_was_gathered(&mut self, chunk: Chunk) {
         debug_assert!(self.gatherable.contains(chunk.index()));
         self.ready.remove_range(chunk.pages());
         self.dirty.remove_range(chunk.pages());
         self.gatherable.remove(chunk.index());
         self.set_chunk_form(chunk, ChunkForm::Whole);
+        self.dirty_chunks.insert(chunk.index());
     }
 
     /// A free frame has been zeroed.
@@ -411,64 +399,6 @@ impl Physical {
     /// How many large pages there are between base and end.
     pub fn large_capacity(&self) -> usize {
         self.large_forms.len()
-    }
-
-    // --- Inside.
-
-    fn set_chunk_form(&mut self, chunk: Chunk, form: ChunkForm) {
-        if let Some(place) = self.chunk_forms.get_mut(chunk.index()) {
-            *place = form;
-        }
-        if form == ChunkForm::Whole {
-            self.whole_chunks.insert(chunk.index());
-        } else {
-            self.whole_chunks.remove(chunk.index());
-        }
-    }
-
-    fn set_large_form(&mut self, large: Large, form: LargeForm) {
-        if let Some(place) = self.large_forms.get_mut(large.index()) {
-            *place = form;
-        }
-        if form == LargeForm::Whole {
-            self.whole_larges.insert(large.index());
-        } else {
-            self.whole_larges.remove(large.index());
-        }
-    }
-
-    fn set_free(&mut self, pages: Range<usize>) {
-        for index in pages {
-            if self.available.insert(index) {
-                self.count_in_chunk(index, true);
-            }
-        }
-    }
-
-    fn set_taken(&mut self, pages: Range<usize>) {
-        for index in pages {
-            if self.available.remove(index) {
-                self.count_in_chunk(index, false);
-            }
-        }
-    }
-
-    fn count_in_chunk(&mut self, page: usize, free: bool) {
-        let chunk = page / CHUNK_PAGES;
-        let Some(count) = self.chunk_free.get_mut(chunk) else {
-            return;
-        };
-        if free {
-            *count += 1;
-        } else {
-            *count -= 1;
-        }
-        let all_free = usize::from(*count) == CHUNK_PAGES;
-        if all_free && self.chunk_forms.get(chunk) == Some(&ChunkForm::Frames) {
-            self.gatherable.insert(chunk);
-        } else if !all_free {
-            self.gatherable.remove(chunk);
-        }
     }
 }
 

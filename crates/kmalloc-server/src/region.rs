@@ -176,7 +176,7 @@ impl<K: Kernel> Server<K> {
     }
 }
 
-fn region_pages(size: u64) -> Result<usize, Error> {
+pub(crate) fn region_pages(size: u64) -> Result<usize, Error> {
     if size == 0 || size > SIZE_MAX - bytes(SEGMENT_PAGES) {
         return Err(Error::BadSize { size });
     }

@@ -61,10 +61,14 @@ impl<K: Kernel> Server<K> {
             ..RunPlan::pages(Window::Resident, range.len())
         };
         let first = page_number(segment, range.start);
-        for mapped in 0..range.len() {
-            if let Err(error) = self.map_next(client, &plan, first, mapped) {
-                self.unmap_pages(first, mapped)?;
-                return Err(error);
+        let mut mapped = 0;
+        while mapped < range.len() {
+            match self.map_next(client, &plan, first, mapped) {
+                Ok(count) => mapped += count,
+                Err(error) => {
+                    self.unmap_pages(first, mapped)?;
+                    return Err(error);
+                }
             }
         }
         self.count_pages(client, segment, range.len() as i64)?;

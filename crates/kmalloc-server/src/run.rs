@@ -3,11 +3,12 @@
 
 use crate::Server;
 use crate::kernel::{ClientIndex, Kernel, Mapping, Slot};
-use crate::memory::{Role, bytes};
+use crate::memory::Role;
 use crate::physical::{Large, Page};
 use crate::segments::{SEGMENT_PAGES, address_of, page_number};
 use core::ops::Range;
 use kmalloc_bucket::ledger::{Entry, NONE, Use};
+use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_protocol::Error;
 use kmalloc_protocol::window::Window;
 
@@ -78,17 +79,6 @@ impl<K: Kernel> Server<K> {
         Ok(number)
     }
 
-    /// Whether `pages` pages more are within the client's quota and free.
-    pub(crate) fn check_supply(&mut self, client: ClientIndex, pages: usize) -> Result<(), Error> {
-        self.check_quota(client, pages)?;
-        if pages > self.physical.free_pages() {
-            let free = bytes(self.physical.free_pages());
-            let requested = bytes(pages);
-            return Err(Error::OutOfMemory { free, requested });
-        }
-        Ok(())
-    }
-
     /// Address space for a run, guard and reserve included: inside a segment, or whole ones.
     pub(crate) fn take_run_space(
         &mut self,
@@ -144,7 +134,7 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
-    /// Maps the next page of a run, or the next 2 MiB; how many pages that were.
+    /// Maps the next pages of a run, those of one chunk at the most, or the next 2 MiB; how many pages that were.
     pub(crate) fn map_next(
         &mut self,
         client: ClientIndex,
@@ -154,50 +144,89 @@ impl<K: Kernel> Server<K> {
     ) -> Result<usize, Error> {
         let at = number + mapped as u32;
         let (segment, page) = (at / SEGMENT_PAGES as u32, at as usize % SEGMENT_PAGES);
+        let here = (plan.pages - mapped).min(SEGMENT_PAGES - page);
         let table = self.segments.get(segment).map_or(NONE, |open| open.table);
-        if table == NONE {
-            if page == 0
-                && plan.large
-                && plan.frames.is_none()
-                && plan.pages - mapped >= SEGMENT_PAGES
-                && self.map_large(client, plan.window, segment)?
-            {
-                return Ok(SEGMENT_PAGES);
-            }
-            self.give_table(client, plan.window, segment)?;
+        if table == NONE
+            && page == 0
+            && plan.large
+            && plan.frames.is_none()
+            && here == SEGMENT_PAGES
+            && self.map_large(client, plan.window, segment)?
+        {
+            return Ok(SEGMENT_PAGES);
         }
-        self.extend_ledger(client, segment, page + 1)?;
-        let address = address_of(plan.window, at);
-        let place = (address >> 12) as u32;
-        let frame = match &plan.frames {
-            None => self.take_page(client, Role::Mapped, place)?,
+        self.prepare_pages(client, plan.window, at, here)?;
+        let place = (address_of(plan.window, at) >> 12) as u32;
+        let frames = match &plan.frames {
+            None => self.take_pages(client, Role::Mapped, place, here)?,
             Some(frames) => {
-                let frame = Page((frames.start + mapped) as u32);
-                self.enlist(client, frame, Role::Mapped, place);
-                frame
+                let start = frames.start + mapped;
+                let frames = start..start + here;
+                self.enlist(client, frames.clone(), Role::Mapped, place);
+                frames
             }
         };
+        self.map_frames(client, plan, at, frames)
+    }
+
+    /// Maps frames that the client has, side by side from page `at` on, in one segment; how many they are. A refusal leaves
+    /// none of them mapped, and none with the client but those that its caller took.
+    fn map_frames(
+        &mut self,
+        client: ClientIndex,
+        plan: &RunPlan,
+        at: u32,
+        frames: Range<usize>,
+    ) -> Result<usize, Error> {
+        let count = frames.len();
         let vspace = Page(self.client_mut(client)?.vspace);
-        if let Err(refused) = self
-            .kernel
-            .map_page(Slot::Page(frame), vspace, address, plan.how)
-        {
+        let address = address_of(plan.window, at);
+        let refused = frames.clone().enumerate().find_map(|(index, frame)| {
+            let (slot, address) = (Slot::Page(Page(frame as u32)), address + index * PAGE_SIZE);
+            let result = self.kernel.map_page(slot, vspace, address, plan.how);
+            result.err().map(|refused| (index, refused))
+        });
+        let mapped = refused.map_or(count, |(index, _)| index);
+        let page = at as usize % SEGMENT_PAGES;
+        let entries = self.kernel.ledger(at / SEGMENT_PAGES as u32);
+        if let Some(entries) = entries.get_mut(page..page + mapped) {
+            for (entry, frame) in entries.iter_mut().zip(frames.clone()) {
+                *entry = Entry {
+                    usage: Use::Tail,
+                    page: frame as u32,
+                    ..Entry::default()
+                };
+            }
+        }
+        let Some((_, refused)) = refused else {
+            return Ok(count);
+        };
+        for frame in frames.skip(mapped) {
+            let frame = Page(frame as u32);
             if plan.frames.is_none() {
                 self.return_page(frame, true);
             } else {
                 // Its charge stays with the caller, who took it.
                 self.delist(frame, 0);
             }
-            return Err(refused.into());
         }
-        if let Some(entry) = self.entry_at(at) {
-            *entry = Entry {
-                usage: Use::Tail,
-                page: frame.0,
-                ..Entry::default()
-            };
+        self.unmap_pages(at, mapped)?;
+        Err(refused.into())
+    }
+
+    /// Sees to it that pages of an open segment have a page table over them and entries in the ledger.
+    pub(crate) fn prepare_pages(
+        &mut self,
+        client: ClientIndex,
+        window: Window,
+        at: u32,
+        count: usize,
+    ) -> Result<(), Error> {
+        let (segment, page) = (at / SEGMENT_PAGES as u32, at as usize % SEGMENT_PAGES);
+        if self.segments.get(segment).map_or(NONE, |open| open.table) == NONE {
+            self.give_table(client, window, segment)?;
         }
-        Ok(1)
+        self.extend_ledger(client, segment, page + count)
     }
 
     /// Fills a segment with a frame of 2 MiB; false where none is free.

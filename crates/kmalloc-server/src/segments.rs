@@ -5,7 +5,7 @@
 //! names its owner: another client's pointer is told from a wild one, and the way from an address to its ledger is an
 //! index, not a look-up.
 
-use crate::bits::BitSet;
+use crate::bits::{BitSet, words_of};
 use crate::kernel::ClientIndex;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -61,23 +61,58 @@ impl Segment {
         previous: NONE,
     };
 
-    /// The lowest `count` consecutive free pages that begin at a multiple of `align` (a power of two).
+    /// The lowest `count` consecutive free pages that begin at a multiple of `align` (a power of two). It takes as long
+    /// however the free pages are scattered.
     pub fn find_pages(&self, count: usize, align: usize) -> Option<usize> {
-        if count == 1 {
-            let index = self.free.iter().position(|word| *word != 0)?;
-            return Some(index * 64 + self.free.get(index)?.trailing_zeros() as usize);
+        if usize::from(self.used) + count > SEGMENT_PAGES {
+            return None;
         }
-        let mut start = 0;
-        while start + count <= SEGMENT_PAGES {
-            match (start..start + count)
-                .rev()
-                .find(|page| !self.is_free(*page))
-            {
-                None => return Some(start),
-                Some(taken) => start = (taken + 1).next_multiple_of(align),
+        if count <= align && align <= 64 {
+            return self.find_aligned_pages(count, align);
+        }
+        // After each round a bit says that as many pages from its own on are free as the round before asked for twice.
+        let mut starts = self.free;
+        let mut length = 1;
+        while length < count {
+            let more = length.min(count - length);
+            let (words, bits) = (more / 64, more % 64);
+            for index in 0..LEDGER_FRAMES {
+                let word = |index: usize| starts.get(index + words).copied().unwrap_or(0);
+                let shifted = match bits {
+                    0 => word(index),
+                    _ => word(index) >> bits | word(index + 1) << (64 - bits),
+                };
+                // What is read later lies above, and is not changed yet.
+                starts[index] &= shifted;
             }
+            length += more;
         }
-        None
+        let (step, every) = if align < 64 {
+            (1, u64::MAX / ((1 << align) - 1))
+        } else {
+            (align / 64, 1)
+        };
+        let words = starts.iter().enumerate().step_by(step);
+        words
+            .map(|(index, word)| (index, word & every))
+            .find(|(_, word)| *word != 0)
+            .map(|(index, word)| index * 64 + word.trailing_zeros() as usize)
+    }
+
+    /// As [`Segment::find_pages`], for pages that never cross a word of the bits.
+    fn find_aligned_pages(&self, count: usize, align: usize) -> Option<usize> {
+        let every = u64::MAX / (u64::MAX >> (64 - align));
+        self.free.iter().enumerate().find_map(|(index, word)| {
+            let mut starts = *word;
+            let mut length = 1;
+            while length < count && starts != 0 {
+                let more = length.min(count - length);
+                starts &= starts >> more;
+                length += more;
+            }
+            let starts = starts & every;
+            (starts != 0).then(|| index * 64 + starts.trailing_zeros() as usize)
+        })
     }
 
     /// Whether the segment is this client's in this window.
@@ -95,9 +130,9 @@ impl Segment {
 
     /// Takes pages of address space.
     pub fn take_pages(&mut self, first: usize, count: usize) {
-        for page in first..first + count {
-            if let Some(word) = self.free.get_mut(page / 64) {
-                *word &= !(1 << (page % 64));
+        for (index, mask) in words_of(first..first + count) {
+            if let Some(word) = self.free.get_mut(index) {
+                *word &= !mask;
             }
         }
         self.used += count as u16;
@@ -105,9 +140,9 @@ impl Segment {
 
     /// Gives pages of address space back.
     pub fn give_pages(&mut self, first: usize, count: usize) {
-        for page in first..first + count {
-            if let Some(word) = self.free.get_mut(page / 64) {
-                *word |= 1 << (page % 64);
+        for (index, mask) in words_of(first..first + count) {
+            if let Some(word) = self.free.get_mut(index) {
+                *word |= mask;
             }
         }
         self.used -= count as u16;
@@ -175,9 +210,10 @@ impl Segments {
         let mut position = 0;
         loop {
             let start = self.free.first_from(position)?;
-            let end = self.free.first_absent_from(start);
             let aligned = start.next_multiple_of(align);
-            if end >= aligned + count {
+            // How far the free segments go on behind that does not matter.
+            let end = self.free.first_absent_below(start, aligned + count);
+            if end == aligned + count {
                 return Some(aligned as u32);
             }
             position = end;

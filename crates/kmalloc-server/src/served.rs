@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::kernel::{ClientIndex, Kernel};
 use crate::memory::bytes;
 use crate::run::RunPlan;
-use crate::segments::{SEGMENT_PAGES, address_of, page_number, place_of};
+use crate::segments::{address_of, page_number, place_of};
 use kmalloc_bucket::ledger::{Entry, NONE, Use};
 use kmalloc_bucket::size_class::{BLOCK_SIZE_MAX, PAGE_SIZE, SizeClass};
 use kmalloc_protocol::window::Window;
@@ -22,6 +22,17 @@ pub(crate) enum Block {
     Small { size_bits: u32 },
     /// A run of pages.
     Run { number: u32, pages: usize },
+}
+
+/// What came of giving a block back to its bucket.
+#[derive(Clone, Copy)]
+pub(crate) enum Given {
+    /// It is back.
+    Done,
+    /// It is back, and the bucket, by its number, has to be settled: [`Server::settle_bucket`].
+    Settle(u32),
+    /// It is no block of a bucket of the client's that is in use. Nothing was done.
+    Nothing,
 }
 
 impl Block {
@@ -69,32 +80,48 @@ impl<K: Kernel> Server<K> {
     /// A served block of at least `size` bytes; its address.
     #[inline(always)]
     pub(crate) fn allocate(&mut self, client: ClientIndex, size: u64) -> Result<u64, Error> {
-        if size <= SHARED_BLOCK_MAX {
-            let Some(class) = SizeClass::of(size as usize, 1) else {
-                return Err(Error::BadSize { size });
-            };
-            let account = self
-                .clients
-                .get_mut(client.index())
-                .ok_or(Error::NotPermitted)?;
-            let number = account.partial.get(class.index()).copied().unwrap_or(NONE);
-            if let Some(entry) = self
-                .kernel
-                .ledger(number / SEGMENT_PAGES as u32)
-                .get_mut(number as usize % SEGMENT_PAGES)
-                && let Some(block) = entry.take_block()
-            {
-                account.count_block(class.block_size() as u64);
-                if entry.free_count == 0 {
-                    // A full bucket leaves the list; it is its head.
-                    self.unlink_partial(client, class.index(), number);
-                }
-                let offset = block << class.block_size_bits();
-                return Ok((address_of(Window::Served, number) + offset) as u64);
-            }
-            return self.allocate_in_new_bucket(client, class);
+        match self.take_from_bucket(client, size) {
+            Some(address) => Ok(address),
+            None => self.allocate_slowly(client, size),
         }
-        self.allocate_pages(client, size)
+    }
+
+    /// A block of the first bucket of its class, where the client has one with a free block.
+    #[inline(always)]
+    pub(crate) fn take_from_bucket(&mut self, client: ClientIndex, size: u64) -> Option<u64> {
+        // One test for what is too large and for 0, which is served as 1 elsewhere.
+        let highest = size.wrapping_sub(1);
+        if highest >= SHARED_BLOCK_MAX {
+            return None;
+        }
+        let class = SizeClass::of(highest as usize + 1, 1)?;
+        let account = self.clients.get_mut(client.index())?;
+        let number = *account.partial.get(class.index())?;
+        let entry = self.kernel.entry(number)?;
+        let block = entry.take_block()?;
+        let is_full = entry.free_count == 0;
+        account.count_block(class.block_size() as u64);
+        if is_full {
+            // A full bucket leaves the list; it is its head.
+            self.unlink_partial(client, class.index(), number);
+        }
+        let offset = block << class.block_size_bits();
+        Some((address_of(Window::Served, number) + offset) as u64)
+    }
+
+    /// A block where [`Server::take_from_bucket`] has none.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn allocate_slowly(&mut self, client: ClientIndex, size: u64) -> Result<u64, Error> {
+        if size > SHARED_BLOCK_MAX {
+            return self.allocate_pages(client, size);
+        }
+        let class = SizeClass::of(size as usize, 1).ok_or(Error::BadSize { size })?;
+        let partial = self.client_mut(client)?.partial.get(class.index()).copied();
+        match partial {
+            Some(number) if number != NONE => self.allocate_from(client, class, number),
+            _ => self.allocate_in_new_bucket(client, class),
+        }
     }
 
     #[cold]
@@ -107,7 +134,7 @@ impl<K: Kernel> Server<K> {
         let plan = RunPlan::pages(Window::Served, 1);
         let number = self.map_run(client, &plan)?;
         if let Some(entry) = self.entry_at(number) {
-            *entry = Entry::bucket(class, entry.page);
+            *entry = Entry::bucket(class, entry.page, client.0);
         }
         self.link_partial(client, class.index(), number);
         // The list has a bucket with free blocks now.
@@ -126,8 +153,14 @@ impl<K: Kernel> Server<K> {
                 requested: class.block_size() as u64,
             });
         };
+        let is_full = self
+            .entry_at(number)
+            .is_some_and(|entry| entry.free_count == 0);
         self.client_mut(client)?
             .count_block(class.block_size() as u64);
+        if is_full {
+            self.unlink_partial(client, class.index(), number);
+        }
         let offset = block << class.block_size_bits();
         Ok((address_of(Window::Served, number) + offset) as u64)
     }
@@ -287,35 +320,43 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// Frees a served block. A block of a bucket is checked and freed in one go over its entry.
-    #[inline(always)]
+    /// Frees a served block.
     pub(crate) fn free(&mut self, client: ClientIndex, address: u64) -> Result<(), Error> {
-        let place = address as usize;
-        let (segment, page) = place_of(place);
-        if Window::of(place) == Some(Window::Served)
-            && let Some(open) = self.segments.get(segment)
-            && open.is(client, Window::Served)
-            && let Some(entry) = self.kernel.ledger(segment).get_mut(page)
-            && let Some(block) = entry.block_in_use(place % PAGE_SIZE)
-        {
-            entry.give_block(block);
-            let size_bits = entry.block_size_bits();
-            let refilled = entry.free_count == 1;
-            let emptied = entry.free_count == entry.block_count();
-            if let Some(account) = self.clients.get_mut(client.index()) {
-                account.uncount_block(1 << size_bits);
-            }
-            if refilled || emptied {
-                return self.settle_bucket(client, page_number(segment, page));
-            }
-            return Ok(());
+        match self.give_to_bucket(client, address) {
+            Given::Done => Ok(()),
+            Given::Settle(number) => self.settle_bucket(client, number),
+            Given::Nothing => self.free_slowly(client, address),
         }
-        self.free_slowly(client, address)
+    }
+
+    /// Frees a block of a bucket. Only served memory has buckets, and a bucket knows whose it is, so its entry is all that
+    /// has to be looked at.
+    #[inline(always)]
+    pub(crate) fn give_to_bucket(&mut self, client: ClientIndex, address: u64) -> Given {
+        let place = (address as usize).wrapping_sub(Window::Served.base());
+        let Ok(number) = u32::try_from(place / PAGE_SIZE) else {
+            return Given::Nothing;
+        };
+        let Some(entry) = self.kernel.entry(number) else {
+            return Given::Nothing;
+        };
+        let Some(size) = entry.give_block_at(client.0, place % PAGE_SIZE) else {
+            return Given::Nothing;
+        };
+        let settle = entry.is_refilled_or_empty();
+        if let Some(account) = self.clients.get_mut(client.index()) {
+            account.uncount_block(size);
+        }
+        if settle {
+            Given::Settle(number)
+        } else {
+            Given::Done
+        }
     }
 
     /// Whatever is not a block of a bucket in use: null, a run of pages, or nothing that can be freed.
     #[inline(never)]
-    fn free_slowly(&mut self, client: ClientIndex, address: u64) -> Result<(), Error> {
+    pub(crate) fn free_slowly(&mut self, client: ClientIndex, address: u64) -> Result<(), Error> {
         if address == 0 {
             return Ok(());
         }
@@ -334,7 +375,7 @@ impl<K: Kernel> Server<K> {
     /// are free.
     #[cold]
     #[inline(never)]
-    fn settle_bucket(&mut self, client: ClientIndex, number: u32) -> Result<(), Error> {
+    pub(crate) fn settle_bucket(&mut self, client: ClientIndex, number: u32) -> Result<(), Error> {
         let Some(entry) = self.entry_at(number) else {
             return Ok(());
         };

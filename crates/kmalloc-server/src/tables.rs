@@ -4,7 +4,7 @@
 use crate::Server;
 use crate::client::DIRECTORIES_MAX;
 use crate::kernel::{ClientIndex, ClientObject, Kernel, Object, Slot, Table};
-use crate::memory::Role;
+use crate::memory::{PageInfo, Role};
 use crate::physical::{CHUNK_PAGES, Page};
 use crate::segments::{LEDGER_ENTRIES, LEDGER_FRAMES, SEGMENT_PAGES, address_of, page_number};
 use kmalloc_bucket::ledger::{Entry, NONE};
@@ -44,11 +44,29 @@ impl<K: Kernel> Server<K> {
         let account = self.client_mut(client)?;
         let mut start = account.chunk_used.next_multiple_of(size);
         if account.chunks == NONE || start + size > CHUNK_PAGES * PAGE_SIZE {
-            self.take_chunk(client)?;
+            self.open_chunk(client)?;
             start = 0;
         }
         let first = self.client_mut(client)?.chunks;
         Ok(Page(first + (start / PAGE_SIZE) as u32))
+    }
+
+    /// Puts a chunk before the others that objects are made of: one of the client's stock, or a new one.
+    pub(crate) fn open_chunk(&mut self, client: ClientIndex) -> Result<(), Error> {
+        let account = self.client_mut(client)?;
+        let stocked = account.stock;
+        if stocked == NONE {
+            self.take_chunk(client, |account| &mut account.chunks)?;
+        } else {
+            let first = Page(stocked);
+            let info = self.info(first);
+            let account = self.client_mut(client)?;
+            account.stock = info.next;
+            let next = core::mem::replace(&mut account.chunks, stocked);
+            self.set_info(first, PageInfo { next, ..info });
+        }
+        self.client_mut(client)?.chunk_used = 0;
+        Ok(())
     }
 
     /// Makes an object behind the others of the client's first chunk, which has room.
@@ -59,8 +77,16 @@ impl<K: Kernel> Server<K> {
         slot: Slot,
     ) -> Result<(), Error> {
         let size = 1usize << self.kernel.size_bits(object);
-        let chunk = Page(self.client_mut(client)?.chunks).chunk();
-        self.kernel.retype(Slot::Chunk(chunk), object, slot, 1)?;
+        let first = Page(self.client_mut(client)?.chunks);
+        self.charge_slots(client, 1)?;
+        let made = self
+            .kernel
+            .retype(Slot::Chunk(first.chunk()), object, slot, 1);
+        if let Err(refused) = made {
+            self.refund_slots(client, 1);
+            return Err(refused.into());
+        }
+        self.set_place(first, self.info(first).place + 1);
         let account = self.client_mut(client)?;
         account.chunk_used = account.chunk_used.next_multiple_of(size) + size;
         Ok(())

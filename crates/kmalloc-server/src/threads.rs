@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Threads of a client: the first, and up to seven more that it asks for.
 //!
-//! All threads of a client share its address space, its CSpace, its priority, its badge and its end. The kernel objects
-//! of a thread come from the client's chunks, where nothing is given back one by one: those of a thread that could not
-//! be started stay with the client, which is charged for them, and serve the next try.
+//! All threads of a client share its address space, its CSpace, its priority, its badge and its end. Where its time is
+//! limited, each has that much. The kernel objects of a thread come from the client's chunks, where nothing is given
+//! back one by one: those of a thread that could not be started stay with the client, which is charged for them, and
+//! serve the next try.
 
 use crate::Server;
 use crate::client::Badge;
@@ -107,8 +108,8 @@ impl<K: Kernel> Server<K> {
         registers: Registers,
     ) -> Result<(), Error> {
         let account = self.client_mut(client)?;
-        let (vspace, priority) = (Page(account.vspace), account.priority);
-        let badge = account.badge;
+        let (vspace, badge) = (Page(account.vspace), account.badge);
+        let (priority, budget) = (account.priority, account.budget);
         let fault_badge = Badge {
             fault: true,
             ..Badge::unpack(badge)
@@ -123,6 +124,7 @@ impl<K: Kernel> Server<K> {
             stack: registers.stack,
             argument: registers.argument,
             priority,
+            budget,
             badge,
             fault_badge: fault_badge.pack(),
         })?;

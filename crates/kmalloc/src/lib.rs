@@ -4,7 +4,10 @@
 //! A [`Heap`] takes memory from a [`Source`] in segments of 2 MiB, cuts them into buckets of equal blocks, and asks again
 //! only when these are used up. Blocks of more than 512 KiB are the source's own.
 //!
-//! ```ignore
+//! ```no_run
+//! use kmalloc::{Heap, ServerSource};
+//!
+//! // SAFETY: the program has one thread.
 //! #[global_allocator]
 //! static HEAP: Heap<ServerSource> = unsafe { Heap::single_threaded(ServerSource::new()) };
 //! ```
@@ -44,6 +47,14 @@ extern crate std;
 
 #[cfg(feature = "checked")]
 mod checked;
+#[cfg(feature = "server")]
+pub mod child;
+#[cfg(feature = "server")]
+pub mod dataspace;
+#[cfg(feature = "server")]
+pub mod device;
+#[cfg(feature = "server")]
+pub mod event;
 mod heap;
 mod large;
 mod local;
@@ -66,17 +77,21 @@ pub mod transport;
 
 #[cfg(feature = "checked")]
 pub use checked::{Call, Fault, Violation, set_violation_hook};
+#[cfg(feature = "server")]
+pub use dataspace::{Attached, Dataspace, Offset};
 pub use heap::{Audit, Heap};
 pub use kmalloc_bucket::resident::slots::{PowersOfTwo, QuarterOctaves, SizeClasses};
 pub use kmalloc_protocol::window::Window;
-pub use kmalloc_protocol::{BadMessage, Cache, Error, Flags, Stats};
+pub use kmalloc_protocol::{BadMessage, Cache, Cause, Ended, Error, Events, Flags, Request, Stats};
 #[cfg(feature = "server")]
-pub use process::wait;
+pub use process::{find, wait};
 #[cfg(feature = "server")]
 pub use sel4_task::{arguments, data};
 #[cfg(feature = "server")]
 pub use server_source::{IpcBufferWord, ServerSource};
-pub use source::{DmaBlock, DmaSource, Region, SEGMENT_SIZE, Source};
+pub use source::{
+    Access, DmaBlock, DmaOptions, DmaSource, Region, SEGMENT_SIZE, ShareSource, Source,
+};
 pub use threading::{SingleThread, ThreadWord, Threading, Threads};
 
 /// A part of the heap has no room; the caller goes on elsewhere or asks the source.

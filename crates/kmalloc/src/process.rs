@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What a program does besides memory: it prints, and it ends.
 
+use crate::ServerSource;
+use crate::source::ShareSource;
 use crate::transport;
 use core::fmt::{self, Write};
-use kmalloc_protocol::Request;
 use kmalloc_protocol::message::TEXT_BYTES_MAX;
+use kmalloc_protocol::{Error, Reply, Request};
 
 /// Text on its way to the server, a message at a time.
 struct Text {
@@ -86,9 +88,39 @@ macro_rules! main {
 #[doc(hidden)]
 pub use sel4_task;
 
-/// Waits until the server signals the program: a service, when nobody is left to serve.
+/// Waits until the server signals the program, for whatever reason: [`events`](crate::event::events) tells which. A signal
+/// that came before is not lost, and several may have become one.
 pub fn wait() {
     sel4::cap::Notification::from_bits(sel4_task::slot::NOTIFICATION).wait();
+}
+
+/// Waits as [`wait`] does; what the signals were: [`INTERRUPT`](crate::device::INTERRUPT) where a device was among them.
+pub fn wait_for_signals() -> u64 {
+    sel4::cap::Notification::from_bits(sel4_task::slot::NOTIFICATION)
+        .wait()
+        .1
+}
+
+/// Has the program signalled once, when `delay_us` microseconds have passed; [`wait`] returns then. An alarm set before is
+/// forgotten. With 0 none is set. Gives the time, in microseconds since the server was booted.
+///
+/// # Errors
+///
+/// [`Error::Refused`] where the machine's clock can't be used.
+pub fn set_alarm(delay_us: u64) -> Result<u64, Error> {
+    match transport::call(&Request::SetAlarm { delay_us })? {
+        Reply::Time { now_us } => Ok(now_us),
+        _ => transport::not_understood(),
+    }
+}
+
+/// The handle of the program that has this name in the manifest, for sharing memory with it.
+///
+/// # Errors
+///
+/// [`Error::Stale`] with handle 0 if nobody alive has the name.
+pub fn find(name: &str) -> Result<u64, Error> {
+    ServerSource::new().find(name)
 }
 
 /// Ends the program. Everything it has goes back to the server.

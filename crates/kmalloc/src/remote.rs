@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The list by which blocks that other threads freed come home.
+//! The list by which blocks that other threads freed come home. `host/interleavings` checks every interleaving.
 
 use core::marker::PhantomData;
 use core::ptr;
@@ -61,8 +61,15 @@ unsafe impl<N: Send, A: Sync> Sync for RemoteList<N, A> {}
 
 impl<N> RemoteList<N> {
     pub const fn new() -> RemoteList<N> {
+        RemoteList::with_head(AtomicPtr::new(ptr::null_mut()))
+    }
+}
+
+impl<N, A> RemoteList<N, A> {
+    /// An empty list, whose `head` is null.
+    pub const fn with_head(head: A) -> RemoteList<N, A> {
         RemoteList {
-            head: AtomicPtr::new(ptr::null_mut()),
+            head,
             nodes: PhantomData,
         }
     }
@@ -102,6 +109,3 @@ impl<N: Link, A: AtomicHead<N>> RemoteList<N, A> {
         self.head.swap(ptr::null_mut(), Ordering::Acquire)
     }
 }
-
-#[cfg(test)]
-mod tests;

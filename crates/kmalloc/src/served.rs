@@ -4,32 +4,11 @@
 
 use crate::transport::{call, call_done, call_for_block, call_to_free, not_understood};
 use core::ptr::NonNull;
+use core::sync::atomic::{Ordering, fence};
 use kmalloc_bucket::size_class::{BLOCK_SIZE_MAX, SizeClass};
-use kmalloc_protocol::{Cache, Error, Flags, Reply, Request, Stats};
+use kmalloc_protocol::{Error, Flags, Reply, Request, Stats};
 
-/// How DMA memory is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DmaOptions {
-    /// Alignment of the first byte's `dma_addr`, a power of two of bytes. A page costs nothing.
-    pub align: usize,
-    /// The last byte's `dma_addr` is at or below this.
-    pub max_addr: u64,
-    /// A power of two of bytes, of which the memory crosses no multiple; 0 for none.
-    pub boundary: u64,
-    /// How it is cached.
-    pub cache: Cache,
-}
-
-impl Default for DmaOptions {
-    fn default() -> DmaOptions {
-        DmaOptions {
-            align: 1,
-            max_addr: u64::MAX,
-            boundary: 0,
-            cache: Cache::Coherent,
-        }
-    }
-}
+pub use crate::source::DmaOptions;
 
 /// DMA memory: physically contiguous, zero, whole pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +19,20 @@ pub struct DmaMemory {
     pub dma_addr: u64,
     /// Bytes.
     pub size: usize,
+}
+
+impl DmaMemory {
+    /// Before a device reads what the program wrote: what is still in the processor's caches goes to memory. Needed for
+    /// [`Cache::Streaming`](crate::Cache) alone; on x86 devices see the caches, and only the order of writes is kept.
+    pub fn sync_for_device(&self) {
+        fence(Ordering::Release);
+    }
+
+    /// Before the program reads what a device wrote: what the processor's caches hold of it is forgotten. Needed for
+    /// [`Cache::Streaming`](crate::Cache) alone; on x86 devices see the caches, and only the order of reads is kept.
+    pub fn sync_for_cpu(&self) {
+        fence(Ordering::Acquire);
+    }
 }
 
 fn pointer(address: u64) -> Result<NonNull<u8>, Error> {

@@ -3,7 +3,7 @@
 
 use crate::heap::Heap;
 use crate::served::{self, DmaMemory, DmaOptions};
-use crate::source::{DmaBlock, DmaSource, Region, SEGMENT_SIZE, Source};
+use crate::source::{Access, DmaBlock, DmaSource, Region, SEGMENT_SIZE, ShareSource, Source};
 use crate::threading::{ThreadWord, Threading};
 use crate::transport::{call, call_done, not_understood};
 use core::ptr::NonNull;
@@ -27,10 +27,15 @@ fn address_of(pointer: NonNull<u8>) -> u64 {
 
 /// Asks for what is answered with a region; where it begins.
 fn region(request: &Request<'_>) -> Result<NonNull<u8>, Error> {
+    sized_region(request).map(|(address, _)| address)
+}
+
+/// Asks for what is answered with a region; where it begins, and how many bytes it has.
+fn sized_region(request: &Request<'_>) -> Result<(NonNull<u8>, usize), Error> {
     match call(request)? {
-        Reply::Region { address, .. } => {
+        Reply::Region { address, size } => {
             match NonNull::new(core::ptr::with_exposed_provenance_mut(address as usize)) {
-                Some(pointer) => Ok(pointer),
+                Some(pointer) => Ok((pointer, size as usize)),
                 None => not_understood(),
             }
         }
@@ -104,8 +109,8 @@ unsafe impl Source for ServerSource {
 }
 
 impl DmaSource for ServerSource {
-    fn dma_alloc(&self, bytes: usize) -> Result<DmaBlock, Error> {
-        let memory = served::kmalloc_dma(bytes, &DmaOptions::default())?;
+    fn dma_alloc(&self, bytes: usize, options: &DmaOptions) -> Result<DmaBlock, Error> {
+        let memory = served::kmalloc_dma(bytes, options)?;
         Ok(DmaBlock {
             address: memory.address,
             dma_addr: memory.dma_addr,
@@ -115,6 +120,46 @@ impl DmaSource for ServerSource {
     fn dma_free(&self, address: NonNull<u8>) -> Result<(), Error> {
         // SAFETY: as the caller says; the server refuses what is no DMA memory.
         unsafe { served::kfree_dma(address.as_ptr()) }
+    }
+}
+
+impl ShareSource for ServerSource {
+    fn find(&self, name: &str) -> Result<u64, Error> {
+        match call(&Request::Find { name })? {
+            Reply::Client { handle } => Ok(handle),
+            _ => not_understood(),
+        }
+    }
+
+    fn dataspace_make(&self, bytes: usize) -> Result<u64, Error> {
+        let size = bytes as u64;
+        match call(&Request::MakeDataspace { size })? {
+            Reply::Dataspace { token, .. } => Ok(token),
+            _ => not_understood(),
+        }
+    }
+
+    fn dataspace_share(&self, token: u64, handle: u64, access: Access) -> Result<(), Error> {
+        let writable = (access == Access::ReadWrite).into();
+        call_done(&Request::ShareDataspace {
+            writable,
+            token,
+            handle,
+        })
+    }
+
+    fn dataspace_attach(&self, token: u64, access: Access) -> Result<(NonNull<u8>, usize), Error> {
+        let writable = (access == Access::ReadWrite).into();
+        sized_region(&Request::Attach { writable, token })
+    }
+
+    fn dataspace_detach(&self, address: NonNull<u8>) -> Result<(), Error> {
+        let address = address_of(address);
+        call_done(&Request::Detach { address })
+    }
+
+    fn dataspace_close(&self, token: u64) -> Result<(), Error> {
+        call_done(&Request::CloseDataspace { token })
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Where a heap's memory comes from: the memory server over IPC on seL4, the host's memory in tests and benches.
 
-use crate::Error;
+use crate::{Cache, Error};
 use core::ptr::NonNull;
 
 /// Bytes in a segment: what one page table maps, what one large frame holds, and the alignment of its address.
@@ -106,10 +106,35 @@ pub enum Region {
     Large,
 }
 
+/// How DMA memory is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DmaOptions {
+    /// Alignment of the first byte's `dma_addr`, a power of two of bytes. A page costs nothing.
+    pub align: usize,
+    /// The last byte's `dma_addr` is at or below this.
+    pub max_addr: u64,
+    /// A power of two of bytes, of which the memory crosses no multiple; 0 for none.
+    pub boundary: u64,
+    /// How it is cached.
+    pub cache: Cache,
+}
+
+impl Default for DmaOptions {
+    fn default() -> DmaOptions {
+        DmaOptions {
+            align: 1,
+            max_addr: u64::MAX,
+            boundary: 0,
+            cache: Cache::Coherent,
+        }
+    }
+}
+
 /// A source that can also supply memory for devices.
 pub trait DmaSource: Source {
-    /// Maps `bytes` of physically contiguous memory, zero, and returns where the client and where a device sees it.
-    fn dma_alloc(&self, bytes: usize) -> Result<DmaBlock, Error>;
+    /// Maps `bytes` of physically contiguous memory as it is wanted, zero, and returns where the client and where a device
+    /// sees it.
+    fn dma_alloc(&self, bytes: usize, options: &DmaOptions) -> Result<DmaBlock, Error>;
 
     /// Gives back the block that [`DmaSource::dma_alloc`] returned at `address`. Any other address is refused.
     fn dma_free(&self, address: NonNull<u8>) -> Result<(), Error>;
@@ -122,4 +147,34 @@ pub struct DmaBlock {
     pub address: NonNull<u8>,
     /// Where a device sees it.
     pub dma_addr: u64,
+}
+
+/// A source whose memory several programs can have mapped. Each call is what the protocol's request of that name does.
+pub trait ShareSource: Source {
+    /// The handle of the program with this name.
+    fn find(&self, name: &str) -> Result<u64, Error>;
+
+    /// A dataspace of `bytes`, rounded up to whole pages, zero; its token.
+    fn dataspace_make(&self, bytes: usize) -> Result<u64, Error>;
+
+    /// Lets the program with this handle attach a dataspace.
+    fn dataspace_share(&self, token: u64, handle: u64, access: Access) -> Result<(), Error>;
+
+    /// Maps a dataspace: where, and how many bytes.
+    fn dataspace_attach(&self, token: u64, access: Access) -> Result<(NonNull<u8>, usize), Error>;
+
+    /// Unmaps what is attached at `address`. Any other address is refused.
+    fn dataspace_detach(&self, address: NonNull<u8>) -> Result<(), Error>;
+
+    /// Lets go of a dataspace that this program made.
+    fn dataspace_close(&self, token: u64) -> Result<(), Error>;
+}
+
+/// What a program may do with a dataspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read.
+    ReadOnly,
+    /// Read and write.
+    ReadWrite,
 }

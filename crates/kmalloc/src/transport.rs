@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! One request to the server and its response.
 
+use crate::event;
 use kmalloc_protocol::message::quick::{self, QuickRequest};
+use kmalloc_protocol::message::words;
 use kmalloc_protocol::message::{
-    BYTES_MAX, SHORT_WORDS, bytes_of, decode_response, encode_long, encode_short,
+    BYTES_MAX, SHORT_WORDS, bytes_of, decode_response, encode_long, encode_request,
 };
-use kmalloc_protocol::{BadMessage, Error, LABEL, Reply, Request, Response};
+use kmalloc_protocol::{BadMessage, Error, Events, LABEL, Reply, Request, Response};
 use sel4::{MessageInfo, MessageInfoBuilder, Word, cap};
 
 /// What a client says of a response that it doesn't understand.
@@ -34,7 +36,33 @@ pub(crate) fn call_for_block(size: u64, flags: u32) -> Result<u64, Error> {
     {
         return Ok(address);
     }
-    refused(answer.info, answer.msg)
+    let [first, second, third, fourth] = answer.msg;
+    no_block(answer.info, first, second, third, fourth, size, flags)
+}
+
+/// Why there is no block, unless there is one once memory is cleaned. The words come one by one: as an array they would be
+/// written to memory before anyone knows that they are needed.
+#[cold]
+#[inline(never)]
+fn no_block(
+    info: MessageInfo,
+    first: Word,
+    second: Word,
+    third: Word,
+    fourth: Word,
+    size: u64,
+    flags: u32,
+) -> Result<u64, Error> {
+    let response = match receive(info, &[first, second, third, fourth]) {
+        Err(Error::BeingCleaned { requested, .. }) => {
+            call_when_cleaned(&Request::Kmalloc { flags, size }, requested)
+        }
+        response => response,
+    };
+    match response? {
+        Reply::Block { address } => Ok(address),
+        _ => not_understood(),
+    }
 }
 
 /// Frees a block, by the quick way.
@@ -45,30 +73,88 @@ pub(crate) fn call_to_free(address: u64) -> Result<(), Error> {
     if answer.info == info(quick::DONE_WORDS) && quick::is_done(&answer.msg) {
         return Ok(());
     }
-    refused(answer.info, answer.msg)
+    let [first, second, third, fourth] = answer.msg;
+    refused(answer.info, first, second, third, fourth)
 }
 
-/// The error that a response holds in place of what was expected.
+/// The error that a response holds in place of what was expected; its words one by one: see [`no_block`].
 #[cold]
 #[inline(never)]
-fn refused<T>(info: MessageInfo, words: [Word; SHORT_WORDS]) -> Result<T, Error> {
-    match receive(info, &words) {
+fn refused<T>(
+    info: MessageInfo,
+    first: Word,
+    second: Word,
+    third: Word,
+    fourth: Word,
+) -> Result<T, Error> {
+    match receive(info, &[first, second, third, fourth]) {
         Err(error) => Err(error),
         Ok(_) => not_understood(),
     }
 }
 
+/// Microseconds that a request waits for memory to be cleaned: zeroing all memory of a large machine takes that long.
+const CLEANING_US: u64 = 10_000_000;
+/// Times that a request is sent again. Others may take what was cleaned.
+const TRIES_MAX: usize = 16;
+
+/// Sends a request again that was refused since memory has to be cleaned first, once that is done. The server meanwhile
+/// serves others; a request that zeroed memory by itself would take as long.
+#[cold]
+#[inline(never)]
+fn call_when_cleaned(request: &Request<'_>, mut size: u64) -> Response {
+    for _ in 0..TRIES_MAX {
+        call_done(&Request::AwaitMemory {
+            size,
+            timeout_us: CLEANING_US,
+        })?;
+        event::wait_for(Events::MEMORY | Events::TIMEOUT)?;
+        match call_once(request) {
+            Err(Error::BeingCleaned { requested, .. }) => size = requested,
+            response => return response,
+        }
+    }
+    call_once(request)
+}
+
 /// Asks the server. Requests that fit the registers take the kernel's fast path.
 #[inline(always)]
 pub fn call(request: &Request<'_>) -> Response {
-    let Some(short) = encode_short(request) else {
-        return call_long(request);
-    };
-    let answer = server().call_with_mrs(info(short.length), short.words);
-    receive(answer.info, &answer.msg)
+    match call_once(request) {
+        Err(Error::BeingCleaned { requested, .. }) => call_when_cleaned(request, requested),
+        response => response,
+    }
 }
 
 #[inline(always)]
+fn call_once(request: &Request<'_>) -> Response {
+    let Some(short) = encode_request(request) else {
+        return call_long(request);
+    };
+    let answer = server().call_with_mrs(info(short.length), short.words);
+    let length = answer.info.length();
+    if answer.info == info(length)
+        && let Some(reply) = words::decode_reply(&answer.msg, length)
+    {
+        return Ok(reply);
+    }
+    let [first, second, third, fourth] = answer.msg;
+    receive_other(answer.info, first, second, third, fourth)
+}
+
+/// Any other response, with its words one by one: see [`no_block`].
+#[cold]
+#[inline(never)]
+fn receive_other(
+    info: MessageInfo,
+    first: Word,
+    second: Word,
+    third: Word,
+    fourth: Word,
+) -> Response {
+    receive(info, &[first, second, third, fourth])
+}
+
 fn receive(info: MessageInfo, words: &[Word; SHORT_WORDS]) -> Response {
     let length = info.length();
     if info.label() == LABEL && length <= SHORT_WORDS {

@@ -26,4 +26,16 @@ impl IOPort {
         let words = [port.into(), value.into()];
         invoke(self.0, label::X86IOPortOut8, words).map(drop)
     }
+
+    /// Reads four bytes from `port`.
+    pub fn in32(self, port: u16) -> Result<u32> {
+        let [value, ..] = invoke(self.0, label::X86IOPortIn32, [port.into()])?;
+        Ok(value as u32)
+    }
+
+    /// Writes four bytes to `port`.
+    pub fn out32(self, port: u16, value: u32) -> Result<()> {
+        let words = [port.into(), value.into()];
+        invoke(self.0, label::X86IOPortOut32, words).map(drop)
+    }
 }

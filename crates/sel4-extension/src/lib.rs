@@ -15,7 +15,7 @@ mod paging;
 mod reply_recv;
 pub mod thread;
 
-pub use fault::fault;
+pub use fault::{Timeout, fault, timeout};
 pub use io_port::IOPort;
 pub use paging::{WRITE_COMBINING, page_table_unmap};
 pub use reply_recv::reply_recv_with_mrs;

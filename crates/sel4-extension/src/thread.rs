@@ -25,16 +25,20 @@ sel4_cfg_if! {
             reply.cast()
         }
 
-        /// Gives a scheduling context `budget` microseconds in every `period`, on the first processor. Without
-        /// [`SCHED_CONTEXT`] nothing is done.
+        /// Gives a scheduling context `budget` microseconds in every `period`, on the first processor. `data` is in its
+        /// timeouts. Without [`SCHED_CONTEXT`] nothing is done.
         pub fn configure_sched_context(
             bootinfo: &BootInfoPtr,
             sched_context: CPtr,
             budget: Time,
             period: Time,
+            data: Word,
         ) -> Result<()> {
             let first_processor = bootinfo.sched_control().index(0).cap();
-            first_processor.sched_control_configure_flags(sched_context.cast(), budget, period, 0, 0, 0)
+            // Only blocking divides what is left of a budget; being made to wait by others would do so too without.
+            let flags = sel4::sys::seL4_SchedContextFlag::seL4_SchedContext_Sporadic;
+            first_processor
+                .sched_control_configure_flags(sched_context.cast(), budget, period, 0, data, flags)
         }
     } else {
         /// The scheduling context that a thread needs besides its TCB: the smallest. `None`: this kernel has none.
@@ -49,13 +53,14 @@ sel4_cfg_if! {
             ReplyAuthority::default()
         }
 
-        /// Gives a scheduling context `budget` microseconds in every `period`, on the first processor. Without
-        /// [`SCHED_CONTEXT`] nothing is done.
+        /// Gives a scheduling context `budget` microseconds in every `period`, on the first processor. `data` is in its
+        /// timeouts. Without [`SCHED_CONTEXT`] nothing is done.
         pub fn configure_sched_context(
             _bootinfo: &BootInfoPtr,
             _sched_context: CPtr,
             _budget: Time,
             _period: Time,
+            _data: Word,
         ) -> Result<()> {
             Ok(())
         }
@@ -85,6 +90,9 @@ pub struct Thread {
     pub priority: Word,
     /// The address of its scheduling context. Without [`SCHED_CONTEXT`] it is not looked at.
     pub sched_context: CPtr,
+    /// The address, in the CSpace of the caller, of the capability by which it is told that the thread's time ran out.
+    /// `None`: nobody is told, and the thread waits for its next period. Without [`SCHED_CONTEXT`] it is not looked at.
+    pub timeout_endpoint: Option<CPtr>,
 }
 
 /// A fault endpoint's address. Some kernels look it up in the CSpace of the faulting thread when it faults, others in
@@ -122,7 +130,10 @@ sel4_cfg_if! {
                     thread.priority,
                     thread.sched_context.cast(),
                     thread.fault_endpoint.in_caller.cast(),
-                )
+                )?;
+                thread.timeout_endpoint.map_or(Ok(()), |endpoint| {
+                    self.tcb_set_timeout_endpoint(endpoint.cast())
+                })
             }
         }
     } else {

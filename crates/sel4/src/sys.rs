@@ -12,11 +12,12 @@ include!(concat!(env!("OUT_DIR"), "/abi.rs"));
 
 /// Numbers of the kernel's headers, in the modules in which rust-sel4 has them.
 macro_rules! enumerations {
-    ($($name:ident: $kind:ty { $($constant:ident,)* })*) => {
+    ($($(#[$attribute:meta])* $name:ident: $kind:ty { $($(#[$of_one:meta])* $constant:ident,)* })*) => {
         $(
+            $(#[$attribute])*
             #[allow(missing_docs, non_snake_case, non_upper_case_globals, reason = "named as the kernel names it")]
             pub mod $name {
-                $(pub const $constant: $kind = super::constants::$constant as $kind;)*
+                $($(#[$of_one])* pub const $constant: $kind = super::constants::$constant as $kind;)*
             }
         )*
     };
@@ -28,10 +29,16 @@ enumerations! {
         seL4_Fault_UnknownSyscall,
         seL4_Fault_UserException,
         seL4_Fault_VMFault,
+        #[cfg(kernel_mcs)]
+        seL4_Fault_Timeout,
     }
     seL4_UnknownSyscall_Msg: u64 { seL4_UnknownSyscall_Length, }
     seL4_UserException_Msg: u64 { seL4_UserException_Length, }
     seL4_VMFault_Msg: u64 { seL4_VMFault_Length, }
+    #[cfg(kernel_mcs)]
+    seL4_Timeout_Msg: u64 { seL4_Timeout_Length, }
+    #[cfg(kernel_mcs)]
+    seL4_SchedContextFlag: u64 { seL4_SchedContext_Sporadic, }
     seL4_X86_VMAttributes: u64 { seL4_X86_WriteCombining, }
 }
 

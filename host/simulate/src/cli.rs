@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::size::Size;
 
@@ -22,14 +23,21 @@ pub struct Cli {
     pub run: RunArguments,
 }
 
+/// Shown below the help. A test reads each of them as a command line.
 const EXAMPLES: &str = "\
 Examples:
-  ./simulate                                 run clients/system.toml
-  ./simulate --trace traces/jq.trace         replay an allocation trace
-  ./simulate run --icount --json result.json a run that is repeatable to the byte, its figures in a file
-  ./simulate test                            every test, on the host and in QEMU
-  ./simulate test krealloc                   those with krealloc in their name
-  SEL4_PREFIX=/opt/seL4 ./simulate           on a kernel of your own";
+  ./simulate                           run clients/system.toml
+  ./simulate --trace traces/jq.trace   replay an allocation trace
+  ./simulate --icount --json out.json  repeatable to the byte; what was found, in a file
+  ./simulate test                      every test, on the host and in QEMU
+  ./simulate test krealloc             those with krealloc in their name
+  ./simulate bench                     what calls and allocations cost, beside others
+  ./simulate new counter               a client program of your own, and a system to run it in
+  ./simulate --system clients/systems/counter.toml
+  ./simulate gdb --system clients/systems/c.toml -- -ex 'break _start'
+  ./simulate record -o my.trace -- jq . file.json
+  ./simulate completions bash          what bash needs to complete all this; load it by `source`
+  SEL4_PREFIX=/opt/seL4 ./simulate     on a kernel of your own";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -38,10 +46,18 @@ pub enum Command {
     Run(RunArguments),
     /// Run every test, on the host and in QEMU.
     Test(TestArguments),
+    /// Count instructions in QEMU and compare allocators on this machine.
+    Bench(BenchArguments),
     /// Install what is missing on this machine.
     Setup(SetupArguments),
     /// Record what a program asks of its allocator, as a trace for --trace.
     Record(RecordArguments),
+    /// Make a client program that works, and a system to run it in.
+    New(NewArguments),
+    /// Run a system under gdb, which stops before the machine's first instruction.
+    Gdb(GdbArguments),
+    /// Print a script that completes this tool's commands and options in a shell.
+    Completions(CompletionsArguments),
 }
 
 /// What a run and the tests have in common.
@@ -59,6 +75,9 @@ pub struct MachineArguments {
     /// Seconds until a run is given up [default: what the manifest says, or 120].
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub timeout: Option<Duration>,
+    /// Attach this file as a disk instead of what the manifest says; it stays as it is.
+    #[arg(long, value_name = "FILE")]
+    pub disk: Option<PathBuf>,
     /// Use this ELF file as root task instead of building the package root-task.
     #[arg(long, value_name = "FILE")]
     pub root_task: Option<PathBuf>,
@@ -112,9 +131,51 @@ pub struct TestArguments {
     /// Only the tests in QEMU.
     #[arg(long)]
     pub target: bool,
+    /// Also the systems in clients/systems/long, which take an hour or so.
+    #[arg(long, conflicts_with = "host")]
+    pub long: bool,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArguments,
+}
+
+/// Options of `bench`.
+#[derive(Args, Clone, Debug)]
+pub struct BenchArguments {
+    /// Write all figures to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Only what is counted in QEMU.
+    #[arg(long, conflicts_with = "host")]
+    pub target: bool,
+    /// Only the comparison of allocators on this machine.
+    #[arg(long)]
+    pub host: bool,
+    /// Take what is counted in QEMU as the baseline that the tests compare with.
+    #[arg(long, conflicts_with = "host")]
+    pub baseline: bool,
+    /// On this machine, count instructions by valgrind as well.
+    #[arg(long, conflicts_with = "target")]
+    pub instructions: bool,
+    /// Show nothing but results.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+impl BenchArguments {
+    /// The machine in which instructions are counted.
+    pub fn machine(&self) -> MachineArguments {
+        MachineArguments {
+            // The release kernel, or that of SEL4_PREFIX.
+            kernel: None,
+            memory: None,
+            icount: true,
+            timeout: None,
+            root_task: None,
+            disk: None,
+            quiet: self.quiet,
+        }
+    }
 }
 
 /// Options of `setup`.
@@ -137,6 +198,34 @@ pub struct RecordArguments {
     /// The program, and after it its arguments.
     #[arg(required = true, last = true, value_name = "PROGRAM")]
     pub program: Vec<String>,
+}
+
+/// Options of `new`.
+#[derive(Args, Clone, Debug)]
+pub struct NewArguments {
+    /// Name of the program: small letters, digits and `-`, a letter first.
+    pub name: String,
+}
+
+/// Options of `gdb`.
+#[derive(Args, Clone, Debug)]
+pub struct GdbArguments {
+    /// Manifest of the system [default: clients/system.toml].
+    #[arg(long, value_name = "FILE")]
+    pub system: Option<PathBuf>,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArguments,
+    /// More arguments for gdb, `-x FILE` say.
+    #[arg(last = true, value_name = "GDB_ARGUMENTS")]
+    pub arguments: Vec<String>,
+}
+
+/// Options of `completions`.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionsArguments {
+    /// The shell.
+    pub shell: Shell,
 }
 
 /// The kernels that are built here.
@@ -162,5 +251,31 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
         _ => Err("a whole number of seconds, at least 1".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_a_command_line() {
+        let mut commands = 0;
+        for line in EXAMPLES.lines().filter(|line| line.contains("./simulate")) {
+            // What it does stands behind two spaces; a variable may stand before it.
+            let (_, command) = line.split_once("./simulate").unwrap();
+            let command = command.split("  ").next().unwrap();
+            let words = std::iter::once("simulate").chain(command.split_whitespace());
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+            commands += 1;
+        }
+        assert!(commands >= 10, "{commands}");
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The root task's image: its ELF file with the system's archive in one more segment.
 use anyhow::{Context, Result, ensure};
-use kmalloc_manifest::{Client, Program, Texts, encode};
+use kmalloc_manifest::{Client, Devices, Program, Settings, Texts, encode};
 use object::elf::{PF_R, PT_LOAD};
 
 use crate::elf::Elf;
@@ -35,38 +35,60 @@ pub fn archive(manifest: &Manifest, elfs: &[Vec<u8>]) -> Result<Vec<u8>> {
             elf,
         })
         .collect();
-    let terminated: Vec<String> = manifest
+    let terminate = |texts: &[String]| -> String {
+        let terminated = texts.iter().map(|text| format!("{text}\0"));
+        terminated.collect()
+    };
+    let terminated: Vec<[String; 3]> = manifest
+        .clients
+        .iter()
+        .map(|client| [&client.arguments, &client.starts, &client.kills].map(|it| terminate(it)))
+        .collect();
+    let devices: Vec<Vec<u8>> = manifest
         .clients
         .iter()
         .map(|client| {
-            client
-                .arguments
-                .iter()
-                .map(|argument| format!("{argument}\0"))
-                .collect()
+            let packed =
+                |(vendor, device): &(u16, u16)| [vendor.to_le_bytes(), device.to_le_bytes()];
+            client.devices.iter().flat_map(packed).flatten().collect()
         })
         .collect();
     let clients: Result<Vec<_>> = manifest
         .clients
         .iter()
         .zip(&terminated)
-        .map(|(client, arguments)| {
+        .zip(&devices)
+        .map(|((client, [arguments, starts, kills]), devices)| {
             Ok(Client {
                 name: &client.name,
                 program: u32::try_from(client.program)?,
                 arguments: Texts::new(arguments).context("arguments")?,
                 priority: client.priority,
+                budget: client.budget,
                 memory_limit_bytes: client.memory_limit.0,
+                memory_reserved_bytes: client.memory_reserved.0,
+                slot_limit: client.slot_limit,
                 start: client.start,
                 service: client.service,
                 serves: manifest.endpoint(&client.serves),
                 calls: manifest.endpoint(&client.calls),
+                movable: client.movable,
+                devices: Devices::new(devices).context("devices")?,
                 expect: client.expect,
+                on_failure: client.on_failure,
+                restarts_max: client.restarts_max,
+                starts: Texts::new(starts).context("starts")?,
+                kills: Texts::new(kills).context("kills")?,
+                children_max: client.children_max,
+                report: client.report,
                 data: &client.data,
             })
         })
         .collect();
-    encode(&programs, &clients?).context("the system can't be packed")
+    let settings = Settings {
+        pressure_mark_bytes: manifest.run.pressure_mark.map(|mark| mark.0),
+    };
+    encode(settings, &programs, &clients?).context("the system can't be packed")
 }
 
 /// `root_task` with `archive` in a read-only segment right after its highest address, and its place patched in.

@@ -21,6 +21,9 @@ use config::Config;
 /// The Cargo package that carries the kernel's source.
 const SOURCE_PACKAGE: &str = "sel4-sys";
 
+/// What the origin of a kernel begins with that was not built here.
+const NAMED: &str = "SEL4_PREFIX=";
+
 /// An installed kernel.
 #[derive(Debug)]
 pub struct Kernel {
@@ -51,7 +54,7 @@ pub fn obtain(project: &Project, console: Console, variant: Option<Variant>) -> 
     setup::ensure(project, console, false)?;
     let prefix = fs::canonicalize(&prefix)
         .with_context(|| format!("SEL4_PREFIX={}", prefix.to_string_lossy()))?;
-    let origin = format!("SEL4_PREFIX={}", prefix.display());
+    let origin = format!("{NAMED}{}", prefix.display());
     Kernel::at(prefix, origin)
 }
 
@@ -74,6 +77,11 @@ impl Kernel {
             version,
             origin,
         })
+    }
+
+    /// Whether it is one that was built here, and not one that SEL4_PREFIX names.
+    pub fn is_default(&self) -> bool {
+        !self.origin.starts_with(NAMED)
     }
 
     /// The kernel's ELF file.

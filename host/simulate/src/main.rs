@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The host tool behind `./simulate`: builds the kernel and a system, runs it in QEMU and judges what it did.
+mod bench;
 mod c_program;
 mod cli;
 mod console;
+mod disk;
 mod elf;
+mod gdb;
 mod image;
 mod kernel;
 mod libtest;
 mod manifest;
 mod multiboot;
+mod new;
 mod process;
 mod programs;
 mod project;
@@ -26,10 +30,11 @@ mod tap;
 mod trace;
 mod verdict;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command};
 use console::{BAD, Console};
@@ -82,7 +87,21 @@ fn act(cli: Cli) -> Result<Status> {
         None => run::run(&project, &cli.run),
         Some(Command::Run(arguments)) => run::run(&project, &arguments),
         Some(Command::Test(arguments)) => suite::run(&project, &arguments),
+        Some(Command::Bench(arguments)) => bench::run(&project, &arguments),
         Some(Command::Record(arguments)) => record::run(&project, &arguments),
+        Some(Command::New(arguments)) => new::run(&project, &arguments.name),
+        Some(Command::Gdb(arguments)) => gdb::run(&project, &arguments),
+        Some(Command::Completions(arguments)) => {
+            let mut script = Vec::new();
+            clap_complete::generate(
+                arguments.shell,
+                &mut Cli::command(),
+                "simulate",
+                &mut script,
+            );
+            std::io::stdout().write_all(&script)?;
+            Ok(Status::Passed)
+        }
         Some(Command::Setup(arguments)) if arguments.check => {
             if setup::check(&project) {
                 return Ok(Status::Passed);

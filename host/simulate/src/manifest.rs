@@ -4,10 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kmalloc_manifest::Expectation;
+use kmalloc_manifest::{Budget, Expectation, OnFailure, Report};
+use serde::Deserialize;
 
+use crate::kernel::config::Config;
 use crate::size::Size;
 
+pub mod device;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -21,12 +24,22 @@ pub struct Manifest {
     pub name: String,
     /// The file that it came from, as it was named.
     pub file: String,
+    /// The kind of kernel that the system is for; `None`: any.
+    pub kernel: Option<KernelKind>,
     /// What the run needs, where the command line doesn't say otherwise.
     pub run: RunSettings,
     /// The programs.
     pub programs: Vec<Program>,
     /// The clients.
     pub clients: Vec<Client>,
+}
+
+/// A kind of kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KernelKind {
+    /// One with scheduling contexts.
+    Mcs,
 }
 
 /// The table `[run]`.
@@ -36,8 +49,27 @@ pub struct RunSettings {
     pub memory: Option<Size>,
     /// When the run is given up.
     pub timeout: Option<Duration>,
+    /// Free memory below which clients that watch for it are told; `None` leaves it to the server.
+    pub pressure_mark: Option<Size>,
+    /// The client whose failure has to stop the system.
+    pub stopped_by: Option<String>,
+    /// Whether it needs a timer, which MCS kernels have none of while QEMU counts instructions.
+    pub timer: bool,
     /// The server has to refuse the system at boot, with a log line that contains this.
     pub refused: Option<String>,
+    /// QEMU's options for devices of the machine.
+    pub devices: Vec<&'static str>,
+    /// The disk that the machine has.
+    pub disk: Option<Disk>,
+}
+
+/// What is on the machine's disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// A file, of which QEMU keeps what is written to itself.
+    File(PathBuf),
+    /// So many bytes, the same in each run.
+    Made(Size),
 }
 
 impl Manifest {
@@ -108,8 +140,14 @@ pub struct Client {
     pub arguments: Vec<String>,
     /// Priority of its thread.
     pub priority: u8,
+    /// How much time each of its threads has; `None`: turns of equal length with the others.
+    pub budget: Option<Budget>,
     /// Most memory that may be charged to it.
     pub memory_limit: Size,
+    /// How much of that is set aside for it from its start.
+    pub memory_reserved: Size,
+    /// Most capabilities that the server may hold for it, if not what its memory limit asks for.
+    pub slot_limit: Option<u32>,
     /// Whether it is started at boot.
     pub start: bool,
     /// Whether it serves the others: when they have all ended, its notification tells it to end too.
@@ -118,8 +156,26 @@ pub struct Client {
     pub serves: Option<String>,
     /// The endpoint between clients that it calls, by name.
     pub calls: Option<String>,
+    /// Vendors and devices of the PCI functions that it may have.
+    pub devices: Vec<(u16, u16)>,
+    /// Whether the server may move its pages.
+    pub movable: bool,
     /// How it should end.
     pub expect: Expectation,
+    /// What happens when it fails.
+    pub on_failure: OnFailure,
+    /// How often it is started again at the most.
+    pub restarts_max: u16,
+    /// How often it should have ended; `None` leaves it open.
+    pub lives: Option<u64>,
+    /// Names of clients that it may start.
+    pub starts: Vec<String>,
+    /// Names of clients that it may end, besides its children.
+    pub kills: Vec<String>,
+    /// How many children it may have at once.
+    pub children_max: u16,
+    /// Whether each of its ends is reported, or only how many there were.
+    pub report: Report,
     /// Whether it is a test that prints TAP; one that prints no plan has then failed.
     pub tap: bool,
     /// Bytes of blocks that it should still hold at its end; `None` leaves it open.
@@ -131,6 +187,17 @@ pub struct Client {
 }
 
 impl Manifest {
+    /// Why the system can't run on a kernel of this configuration; `None` if it can. `icount`: QEMU counts
+    /// instructions.
+    pub fn unfit_for(&self, config: &Config, icount: bool) -> Option<&'static str> {
+        let mcs = config.has("KERNEL_MCS");
+        if self.kernel == Some(KernelKind::Mcs) && !mcs {
+            return Some("it is for kernels with scheduling contexts (MCS)");
+        }
+        (self.run.timer && mcs && icount)
+            .then_some("it needs a timer, which MCS kernels have none of under --icount")
+    }
+
     /// The file, and the line if there is one, for messages.
     pub fn place(&self, line: Option<usize>) -> String {
         line.map_or_else(|| self.file.clone(), |line| format!("{}:{line}", self.file))
@@ -162,7 +229,7 @@ pub fn load(file: &Path) -> Result<Manifest, ManifestError> {
         file: shown.clone(),
         line: 0,
         field: "",
-        reason: error.to_string(),
+        reason: format!("{error}; the systems that come with this are in clients/systems/"),
     })?;
     let folder = file.parent().unwrap_or(Path::new("."));
     let name = file

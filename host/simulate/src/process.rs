@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +13,10 @@ use anyhow::{Context, Result, bail};
 const TAIL_LINES: usize = 25;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Set when QEMU has to end though nobody interrupted the tool.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+/// Set while another program has the terminal: then signals from there are meant for it.
+static LENT: AtomicBool = AtomicBool::new(false);
 
 /// From now on Ctrl-C and a request to terminate only leave a mark; the tool ends in order, and QEMU before it.
 ///
@@ -20,7 +24,34 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 ///
 /// If the system has no handler for us.
 pub fn catch_interrupts() -> Result<()> {
-    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)).context("can't catch Ctrl-C")
+    let mark = || {
+        if !LENT.load(Ordering::Relaxed) {
+            INTERRUPTED.store(true, Ordering::Relaxed);
+        }
+    };
+    ctrlc::set_handler(mark).context("can't catch Ctrl-C")
+}
+
+/// Ends QEMU: nobody needs it any more.
+pub fn stop_machine() {
+    STOPPED.store(true, Ordering::Relaxed);
+}
+
+/// Whether QEMU has to end.
+pub fn is_machine_stopped() -> bool {
+    is_interrupted() || STOPPED.load(Ordering::Relaxed)
+}
+
+/// Runs `command` to its end with the terminal all its own: what Ctrl-C means, it decides.
+///
+/// # Errors
+///
+/// If the command can't be started.
+pub fn lend_terminal(command: &mut Command) -> Result<ExitStatus> {
+    LENT.store(true, Ordering::Relaxed);
+    let status = command.status();
+    LENT.store(false, Ordering::Relaxed);
+    status.with_context(|| format!("can't start `{}`", shown(command)))
 }
 
 /// Whether someone wants the tool to end.

@@ -141,7 +141,7 @@ pub fn load(
             Source::Package(package) => built.get(&program.source).with_context(|| {
                 format!(
                     "{}: program.elf: the workspace has no package `{}` with a program of its own name \
-                     (a file is named by a path, which has a `/`)",
+                     (a file is named by a path, which has a `/`; `./simulate new NAME` makes a package)",
                     manifest.place(program.line),
                     package.name
                 )

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::kernel::Kernel;
-use crate::process::is_interrupted;
+use crate::process::is_machine_stopped;
 use crate::size::Size;
 use crate::verdict::MachineEnd;
 
@@ -23,6 +23,8 @@ const FIXED: &str = "-machine pc -accel tcg -nodefaults -no-user-config -display
                      -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=0x04";
 /// The kernel as an ELF32 file. A debug kernel prints the names of the files, so they are always the same.
 pub const KERNEL_FILE: &str = "kernel.elf";
+/// The disk, without the registers of before virtio 1.0.
+const DISK_DEVICE: &str = "virtio-blk-pci,drive=disk,disable-legacy=on";
 /// The root task with its archive.
 pub const IMAGE_FILE: &str = "image.elf";
 /// How long QEMU may take to leave after the end sentinel.
@@ -33,16 +35,20 @@ const POLL_TIME: Duration = Duration::from_millis(50);
 const LINE_BYTES_MAX: u64 = 1 << 16;
 
 /// A machine to run a system in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     /// Its memory.
     pub memory: Size,
     /// Whether instructions are counted instead of time.
     pub icount: bool,
-    /// Whether it waits for a debugger; there is no timeout then.
-    pub gdb: bool,
+    /// The port that it waits for a debugger on; there is no timeout then.
+    pub gdb: Option<u16>,
     /// When it is given up.
     pub timeout: Duration,
+    /// Options for its devices.
+    pub devices: Vec<&'static str>,
+    /// The file behind its disk, if it has one. What is written goes to a file that is gone when QEMU is.
+    pub disk: Option<PathBuf>,
 }
 
 /// What a running machine says.
@@ -69,10 +75,21 @@ impl Machine {
             // The clock starts where it did the last time, and goes with the instructions.
             add("-rtc", "base=2000-01-01,clock=vm".into());
         }
+        for device in &self.devices {
+            add("-device", device.into());
+        }
+        if let Some(disk) = &self.disk {
+            let mut drive = OsString::from("if=none,id=disk,format=raw,snapshot=on,file=");
+            // A comma in a name is written twice.
+            drive.push(disk.to_string_lossy().replace(',', ",,"));
+            add("-drive", drive);
+            add("-device", DISK_DEVICE.into());
+        }
         add("-kernel", KERNEL_FILE.into());
         add("-initrd", IMAGE_FILE.into());
-        if self.gdb {
-            arguments.extend(["-s".into(), "-S".into()]);
+        if let Some(port) = self.gdb {
+            let server = format!("tcp:127.0.0.1:{port}");
+            arguments.extend(["-gdb".into(), server.into(), "-S".into()]);
         }
         Ok(arguments)
     }
@@ -95,11 +112,11 @@ impl Machine {
         let complaints = read_complaints(child.0.stderr.take().context("QEMU's errors")?);
         thread::spawn(move || read_lines(BufReader::new(stdout), &sender));
 
-        let mut deadline = (!self.gdb).then(|| Instant::now() + self.timeout);
+        let mut deadline = self.gdb.is_none().then(|| Instant::now() + self.timeout);
         let mut has_ended = false;
         let end = loop {
             let now = Instant::now();
-            if is_interrupted() {
+            if is_machine_stopped() {
                 break Some(MachineEnd::Interrupted);
             }
             if deadline.is_some_and(|deadline| deadline <= now) {

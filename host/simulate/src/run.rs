@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! `simulate run`.
+use std::path::Path;
+
 use anstyle::{AnsiColor, Style};
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::Status;
 use crate::cli::RunArguments;
 use crate::console::{BAD, Console, DIM, GOOD, Step};
+use crate::gdb;
 use crate::manifest::{self, Manifest};
-use crate::process::is_interrupted;
+use crate::process::{is_interrupted, shown};
 use crate::project::Project;
 use crate::report;
 use crate::serial::Record;
@@ -35,19 +38,21 @@ pub fn run(project: &Project, arguments: &RunArguments) -> Result<Status> {
     let console = Console::new(arguments.machine.quiet);
     let manifest = match (&arguments.trace, &arguments.system) {
         (Some(trace), _) => trace::system(trace, arguments.heap)?,
-        (None, Some(system)) => manifest::load(system)?,
-        (None, None) => {
-            manifest::load(&project.shown(&project.root().join("clients/system.toml")))?
-        }
+        (None, system) => load(project, system.as_deref())?,
     };
     let mut bench = Bench::new(project, console, &arguments.machine)?;
+    check_fit(&bench, &manifest)?;
     bench.build(&[&manifest])?;
-    let prepared = bench.prepare(&manifest, arguments.gdb)?;
+    let port = arguments.gdb.then(gdb::free_port).transpose()?;
+    let prepared = bench.prepare(&manifest, port)?;
     if is_interrupted() {
         return Ok(Status::Interrupted);
     }
-    if arguments.gdb {
-        explain_gdb(&prepared, &bench);
+    if let Some(port) = port {
+        anstream::eprintln!(
+            "QEMU waits for a debugger. In another terminal:\n  {}\nthen `continue`.",
+            shown(&gdb::command(&prepared, &bench, port))
+        );
     }
     if !console.is_quiet() {
         anstream::println!("kernel: {}", bench.kernel.shown());
@@ -58,6 +63,34 @@ pub fn run(project: &Project, arguments: &RunArguments) -> Result<Status> {
         report::write(file, &manifest, &bench.kernel, &run)?;
     }
     Ok(status(&run))
+}
+
+/// Reads the manifest of the system that was named, or the first look's.
+///
+/// # Errors
+///
+/// If it can't be read or is wrong.
+pub fn load(project: &Project, system: Option<&Path>) -> Result<Manifest> {
+    let first_look = || project.shown(&project.root().join("clients/system.toml"));
+    let file = system.map_or_else(first_look, Path::to_path_buf);
+    Ok(manifest::load(&file)?)
+}
+
+/// That the system can run on the kernel in use.
+///
+/// # Errors
+///
+/// If not, with why.
+pub fn check_fit(bench: &Bench, manifest: &Manifest) -> Result<()> {
+    if let Some(reason) = bench.unfit(manifest) {
+        bail!(
+            "{} can't run on seL4 {} {}: {reason} (docs/KERNELS.md has the kernels, SEL4_PREFIX=FOLDER names one)",
+            manifest.file,
+            bench.kernel.version,
+            bench.kernel.config.variant()
+        );
+    }
+    Ok(())
 }
 
 fn status(run: &Run) -> Status {
@@ -86,10 +119,8 @@ fn watch(prepared: &Prepared, console: Console, manifest: &Manifest) -> Result<R
         if let Record::Ended(_) = record {
             ended += 1;
         }
-        step.say(format!(
-            "running: {ended} of {} clients ended",
-            manifest.clients.len()
-        ));
+        step.say("clients ended".into());
+        step.progress(ended, (manifest.clients.len() as u64).max(ended));
         if !console.is_quiet() {
             print(&step, line, record, width, &style_of);
         }
@@ -107,7 +138,17 @@ fn print(step: &Step, line: &str, record: &Record, width: usize, style_of: &dyn 
         Record::Other(_) | Record::Unknown(_) | Record::Malformed(_) => {
             anstream::println!("{DIM}{line}{DIM:#}");
         }
-        Record::Boot(_) | Record::Ended(_) | Record::Books(_) | Record::End(_) => {}
+        Record::Stopped(by) => {
+            anstream::println!(
+                "{DIM}{:>width$} |{DIM:#} the failure of {by} stops the system",
+                "#"
+            );
+        }
+        Record::Boot(_)
+        | Record::Ended(_)
+        | Record::Counted(_)
+        | Record::Books(_)
+        | Record::End(_) => {}
     });
 }
 
@@ -122,13 +163,4 @@ fn show(manifest: &Manifest, run: &Run) {
     } else if !run.complaints.is_empty() {
         anstream::eprintln!("QEMU said: {}", run.complaints);
     }
-}
-
-fn explain_gdb(prepared: &Prepared, bench: &Bench) {
-    anstream::eprintln!(
-        "QEMU waits for a debugger. In another terminal:\n  \
-         gdb {} -ex 'add-symbol-file {}' -ex 'target remote localhost:1234'\nthen `continue`.",
-        bench.project.shown(prepared.root_task_file()).display(),
-        bench.project.shown(&bench.kernel.elf()).display(),
-    );
 }

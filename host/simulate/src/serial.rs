@@ -19,6 +19,10 @@ pub enum Record<'a> {
     Boot(Boot),
     /// `@client …`.
     Ended(Ended),
+    /// `@ends …`.
+    Counted(Counted),
+    /// `@stopped …`: the failure of this client stops the system.
+    Stopped(String),
     /// `@books …`.
     Books(Books),
     /// `@end …`: nothing comes after it.
@@ -59,6 +63,28 @@ pub struct Ended {
     pub peak: u64,
     /// Bytes of blocks that it had not freed.
     pub held: u64,
+}
+
+/// How often a client ended of which not each end is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The client.
+    pub name: String,
+    /// Ends by exit, with whatever status.
+    pub exits: u64,
+    /// Ends by a fault.
+    pub faults: u64,
+    /// Ends by being killed.
+    pub kills: u64,
+    /// Starts that failed.
+    pub not_started: u64,
+}
+
+impl Counted {
+    /// All ends.
+    pub const fn count(&self) -> u64 {
+        self.exits + self.faults + self.kills + self.not_started
+    }
 }
 
 /// Where all bytes are.
@@ -105,6 +131,8 @@ fn parse_record(record: &str) -> Record<'_> {
     let parsed = match kind {
         "boot" => boot(&fields).map(Record::Boot),
         "client" => ended(&fields).map(Record::Ended),
+        "ends" => counted(&fields).map(Record::Counted),
+        "stopped" => fields.text("by").map(|by| Record::Stopped(by.into())),
         "books" => books(&fields).map(Record::Books),
         "end" => fields
             .flag("passed")
@@ -159,6 +187,16 @@ fn ended(fields: &Fields) -> Result<Ended, &'static str> {
         calls: fields.parse("calls")?,
         peak: fields.parse("peak")?,
         held: fields.parse("held")?,
+    })
+}
+
+fn counted(fields: &Fields) -> Result<Counted, &'static str> {
+    Ok(Counted {
+        name: fields.text("name")?.into(),
+        exits: fields.parse("exits")?,
+        faults: fields.parse("faults")?,
+        kills: fields.parse("kills")?,
+        not_started: fields.parse("not_started")?,
     })
 }
 

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::Status;
 use crate::cli::TestArguments;
 use crate::cli::TraceHeap;
-use crate::console::{BAD, BOLD, Console, GOOD};
+use crate::console::{BAD, BOLD, Console, DIM, GOOD};
 use crate::manifest::{self, Manifest};
 use crate::process::is_interrupted;
 use crate::project::Project;
@@ -16,7 +16,10 @@ use crate::system::{Bench, Run};
 use crate::trace;
 use crate::verdict::{Check, MachineEnd};
 
+mod documents;
+mod guard;
 mod host;
+mod packages;
 
 /// Lines of a failed run's serial output that are shown.
 const SERIAL_LINES: usize = 60;
@@ -28,6 +31,8 @@ pub struct Results {
     filter: String,
     passed: u64,
     failed: Vec<Check>,
+    /// Systems that can't run here.
+    left_out: u64,
 }
 
 impl Results {
@@ -38,6 +43,7 @@ impl Results {
             filter,
             passed: 0,
             failed: Vec::new(),
+            left_out: 0,
         }
     }
 
@@ -57,6 +63,12 @@ impl Results {
             Some(_) => self.failed.push(Check { name, failure }),
             None => self.passed += 1,
         }
+    }
+
+    /// Says that a system is left out, which is neither a success nor a failure.
+    fn leave_out(&mut self, name: &str, reason: &str) {
+        anstream::println!("{DIM}left out{DIM:#}  {name}: {reason}");
+        self.left_out += 1;
     }
 
     /// Begins a group of tests.
@@ -93,16 +105,26 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
         host::run(&bench, &mut results)?;
     }
     if !arguments.host && !is_interrupted() {
-        run_systems(&mut bench, &mut results)?;
+        let documents = documents::wanted(project, &results)?;
+        let candidates = candidates(project, arguments.long)?;
+        let meant = meant(candidates, &results, &documents);
+        run_systems(&mut bench, &mut results, meant)?;
+        documents::run(&bench, &mut results, &documents)?;
+    }
+    if !arguments.host && !is_interrupted() {
+        guard::run(project, arguments, &mut results)?;
     }
     if is_interrupted() {
         return Ok(Status::Interrupted);
     }
-    ensure!(
-        results.passed > 0 || !results.failed.is_empty(),
-        "no test has `{}` in its name",
-        results.filter
-    );
+    if results.passed == 0 && results.failed.is_empty() {
+        let filter = &results.filter;
+        ensure!(
+            results.left_out == 0,
+            "no test with `{filter}` in its name can run here"
+        );
+        bail!("no test has `{filter}` in its name");
+    }
     results.close();
     Ok(if results.failed.is_empty() {
         Status::Passed
@@ -114,16 +136,40 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
 /// A system to run, or why there is none; under the name of its tests.
 type Candidate = (String, Result<Manifest, String>);
 
-fn run_systems(bench: &mut Bench, results: &mut Results) -> Result<()> {
-    let mut candidates = candidates(bench.project)?;
-    // Which tests a system holds is only known once it has run. If its own name or a client's is meant, the others
-    // need not run; if neither is, all of them are tried.
+/// Those of the systems that have to run. Which tests a system holds is only known once it has run. If its own name or
+/// a client's is meant, or one of `documents` or of the guard's tests, the others need not run; if nothing is, all of them are tried.
+fn meant(
+    mut candidates: Vec<Candidate>,
+    results: &Results,
+    documents: &[String],
+) -> Vec<Candidate> {
     let is_meant = |(name, manifest): &Candidate| {
         let mut clients = manifest.iter().flat_map(|manifest| &manifest.clients);
         results.wants(name) || clients.any(|client| results.wants(&client.name))
     };
-    if candidates.iter().any(is_meant) {
+    let elsewhere = !documents.is_empty() || results.filter.starts_with(guard::NAME);
+    if elsewhere || candidates.iter().any(is_meant) {
         candidates.retain(is_meant);
+    }
+    candidates
+}
+
+fn run_systems(
+    bench: &mut Bench,
+    results: &mut Results,
+    mut candidates: Vec<Candidate>,
+) -> Result<()> {
+    candidates.retain(|(name, manifest)| {
+        let unfit = manifest
+            .as_ref()
+            .ok()
+            .and_then(|manifest| bench.unfit(manifest));
+        unfit
+            .map(|reason| results.leave_out(name, reason))
+            .is_none()
+    });
+    if candidates.is_empty() {
+        return Ok(());
     }
     let manifests: Vec<_> = candidates
         .iter()
@@ -146,11 +192,14 @@ fn run_systems(bench: &mut Bench, results: &mut Results) -> Result<()> {
     Ok(())
 }
 
-/// The systems in clients/, and one for each trace.
-fn candidates(project: &Project) -> Result<Vec<Candidate>> {
+/// The systems in clients/, those that take long only if they are wanted, and one for each trace.
+fn candidates(project: &Project, long: bool) -> Result<Vec<Candidate>> {
     let clients = project.shown(&project.root().join("clients"));
     let mut systems = vec![clients.join("system.toml")];
     systems.extend(files(&clients.join("systems"), "toml")?);
+    if long {
+        systems.extend(files(&clients.join("systems/long"), "toml")?);
+    }
     let load = |file: PathBuf| {
         (
             stem(&file),
@@ -165,7 +214,8 @@ fn candidates(project: &Project) -> Result<Vec<Candidate>> {
     Ok(candidates)
 }
 
-fn stem(file: &Path) -> String {
+/// A file's name without its ending.
+pub fn stem(file: &Path) -> String {
     file.file_stem()
         .unwrap_or_default()
         .to_string_lossy()
@@ -173,7 +223,7 @@ fn stem(file: &Path) -> String {
 }
 
 /// The files in `folder` with this ending, by name; none if there is no such folder.
-fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
+pub fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
@@ -228,7 +278,7 @@ fn run_system(bench: &Bench, results: &mut Results, name: &str, manifest: &Manif
 }
 
 fn run_once(bench: &Bench, manifest: &Manifest) -> Result<(Run, Vec<String>)> {
-    let prepared = bench.prepare(manifest, false)?;
+    let prepared = bench.prepare(manifest, None)?;
     let step = bench
         .console
         .transient_step(&format!("running {}", manifest.name));

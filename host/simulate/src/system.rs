@@ -9,9 +9,10 @@ use tempfile::TempDir;
 
 use crate::cli::MachineArguments;
 use crate::console::Console;
+use crate::disk;
 use crate::image;
 use crate::kernel::{self, Kernel};
-use crate::manifest::Manifest;
+use crate::manifest::{Disk, Manifest, RunSettings};
 use crate::multiboot;
 use crate::programs::{self, Executables};
 use crate::project::Project;
@@ -100,6 +101,11 @@ impl<'a> Bench<'a> {
         self.arguments.icount
     }
 
+    /// Why a system can't run here; `None` if it can.
+    pub fn unfit(&self, manifest: &Manifest) -> Option<&'static str> {
+        manifest.unfit_for(&self.kernel.config, self.arguments.icount)
+    }
+
     /// Builds the programs of these systems.
     ///
     /// # Errors
@@ -117,44 +123,94 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// Packs a system whose programs were built.
+    /// Packs a system whose programs were built. `gdb`: the port that the machine waits for a debugger on.
     ///
     /// # Errors
     ///
     /// When a program is missing or can't be loaded, or the root task is none.
-    pub fn prepare(&self, manifest: &Manifest, gdb: bool) -> Result<Prepared> {
+    pub fn prepare(&self, manifest: &Manifest, gdb: Option<u16>) -> Result<Prepared> {
         let root_task = self.arguments.root_task.as_deref();
         let programs = programs::load(manifest, &self.executables, root_task)?;
-        let archive = image::archive(manifest, &programs.clients)?;
+        let folder = self.folder()?;
+        let disk = self.disk(&manifest.run, folder.path())?;
+        let mut manifest = manifest.clone();
+        if let Some(disk) = &disk {
+            for client in &mut manifest.clients {
+                disk::fill_in(&mut client.arguments, disk)?;
+            }
+        }
+        let archive = image::archive(&manifest, &programs.clients)?;
         let image = image::attach(&programs.root_task, &archive)
             .with_context(|| programs.root_task_file.display().to_string())?;
+        self.pack(
+            &image,
+            programs.root_task_file,
+            &manifest.run,
+            gdb,
+            folder,
+            disk,
+        )
+    }
+
+    /// Packs the first program of `manifest` as a root task that runs alone, in place of the server.
+    ///
+    /// # Errors
+    ///
+    /// When it was not built.
+    pub fn prepare_root_task(&self, manifest: &Manifest) -> Result<Prepared> {
+        let file = manifest
+            .programs
+            .first()
+            .and_then(|program| self.executables.get(&program.source))
+            .with_context(|| format!("{} was not built", manifest.name))?;
+        let image = fs::read(file).with_context(|| file.display().to_string())?;
+        let folder = self.folder()?;
+        self.pack(&image, file.clone(), &manifest.run, None, folder, None)
+    }
+
+    /// A folder for what QEMU reads.
+    fn folder(&self) -> Result<TempDir> {
         let images = self.project.build().join("image");
         fs::create_dir_all(&images).with_context(|| images.display().to_string())?;
-        let folder = tempfile::tempdir_in(&images)?;
+        Ok(tempfile::tempdir_in(&images)?)
+    }
+
+    fn pack(
+        &self,
+        image: &[u8],
+        root_task_file: PathBuf,
+        run: &RunSettings,
+        gdb: Option<u16>,
+        folder: TempDir,
+        disk: Option<PathBuf>,
+    ) -> Result<Prepared> {
         fs::write(folder.path().join(KERNEL_FILE), &self.kernel_elf32)?;
-        fs::write(folder.path().join(IMAGE_FILE), &image)?;
+        fs::write(folder.path().join(IMAGE_FILE), image)?;
+        let named = self.arguments;
         let machine = Machine {
-            memory: self
-                .arguments
-                .memory
-                .or(manifest.run.memory)
-                .unwrap_or(MEMORY_DEFAULT),
-            icount: self.arguments.icount,
+            memory: named.memory.or(run.memory).unwrap_or(MEMORY_DEFAULT),
+            icount: named.icount,
             gdb,
-            timeout: self
-                .arguments
-                .timeout
-                .or(manifest.run.timeout)
-                .unwrap_or(TIMEOUT_DEFAULT),
+            timeout: named.timeout.or(run.timeout).unwrap_or(TIMEOUT_DEFAULT),
+            devices: run.devices.clone(),
+            disk,
         };
         let arguments = machine.arguments(&self.kernel)?;
-        let root_task_file = programs.root_task_file;
         Ok(Prepared {
             machine,
             arguments,
             root_task_file,
             folder,
         })
+    }
+}
+
+impl Bench<'_> {
+    /// The file behind the machine's disk: the one that was named, or what the manifest says.
+    fn disk(&self, run: &RunSettings, folder: &Path) -> Result<Option<PathBuf>> {
+        let named = self.arguments.disk.clone().map(Disk::File);
+        let disk = named.or_else(|| run.disk.clone());
+        disk.map(|disk| disk::file(&disk, folder)).transpose()
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use kmalloc_manifest::{Expectation, PRIORITY_DEFAULT};
+use kmalloc_manifest::{Expectation, OnFailure, PRIORITY_DEFAULT, Report};
 use kmalloc_trace::{Summary, Trace, TraceError};
 
 use crate::cli::TraceHeap;
@@ -22,7 +22,9 @@ const SLOT_BYTES: u64 = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The file can't be read.
-    #[error("{0}: {1}")]
+    #[error(
+        "{0}: {1}; traces that come with this are in traces/, and `./simulate record` makes others"
+    )]
     Unreadable(String, io::Error),
     /// The text is malformed.
     #[error("{file}{place}: {error}", place = error.line().map(|line| format!(":{line}")).unwrap_or_default())]
@@ -70,11 +72,23 @@ pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
         program: 0,
         arguments: vec![stem.to_string(), way.into()],
         priority: PRIORITY_DEFAULT,
+        budget: None,
         memory_limit: limit,
+        memory_reserved: Size(0),
+        slot_limit: None,
         start: true,
         service: false,
         serves: None,
         calls: None,
+        on_failure: OnFailure::Leave,
+        restarts_max: 0,
+        lives: None,
+        starts: Vec::new(),
+        kills: Vec::new(),
+        children_max: 0,
+        report: Report::Each,
+        devices: Vec::new(),
+        movable: false,
         expect: Expectation::Exit(0),
         tap: false,
         expect_held: Some(0),
@@ -95,6 +109,7 @@ pub fn system(file: &Path, heap: TraceHeap) -> Result<Manifest, Refusal> {
     Ok(Manifest {
         name: stem.into_owned(),
         file: file.display().to_string(),
+        kernel: None,
         run,
         programs: vec![program],
         clients: vec![client],

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kmalloc_manifest::OnFailure;
+
 use crate::manifest::{Client, Manifest};
-use crate::serial::{Books, Boot, End, Ended, Record};
+use crate::serial::{Books, Boot, Counted, End, Ended, Record};
 use crate::tap::Tap;
 
 #[cfg(test)]
@@ -30,11 +32,14 @@ pub struct Observation {
     pub boot: Option<Boot>,
     /// Clients that ended, in order; one that was started again more than once.
     pub ended: Vec<Ended>,
+    /// Clients of which only the number of ends is reported.
+    pub counted: Vec<Counted>,
     /// The last books.
     pub books: Option<Books>,
     /// What clients printed of their tests.
     pub tap: BTreeMap<String, Tap>,
     unbalanced: Option<Books>,
+    stopped_by: Option<String>,
     log: Vec<String>,
     end: Option<End>,
     problems: Vec<String>,
@@ -61,6 +66,8 @@ impl Observation {
             Record::Log(text) => self.log.push((*text).into()),
             Record::Boot(boot) => self.boot = Some(boot.clone()),
             Record::Ended(ended) => self.ended.push(ended.clone()),
+            Record::Counted(counted) => self.counted.push(counted.clone()),
+            Record::Stopped(by) => self.stopped_by = Some(by.clone()),
             Record::Books(books) => {
                 let sum = books.free.checked_add(books.committed);
                 let sum = sum.and_then(|sum| sum.checked_add(books.server));
@@ -125,6 +132,9 @@ pub fn judge(manifest: &Manifest, seen: &Observation, end: &MachineEnd) -> Vec<C
             check(&ended.name, Err("the manifest has no such client".into()));
         }
     }
+    if manifest.run.stopped_by.is_some() || seen.stopped_by.is_some() {
+        check("stopped", check_stopped(manifest, seen));
+    }
     check("books", check_books(seen));
     // The server counts a client that failed as well; said once is enough.
     let failed = checks.iter().any(|check| check.failure.is_some());
@@ -137,36 +147,59 @@ pub fn judge(manifest: &Manifest, seen: &Observation, end: &MachineEnd) -> Vec<C
 }
 
 fn check_client(seen: &Observation, client: &Client) -> Result<(), String> {
-    let mut ends = seen
+    let ends: Vec<_> = seen
         .ended
         .iter()
         .filter(|ended| ended.name == client.name)
-        .peekable();
-    if ends.peek().is_none() && client.start {
+        .collect();
+    let counted = seen.counted.iter().find(|ends| ends.name == client.name);
+    let count = ends.len() as u64 + counted.map_or(0, Counted::count);
+    if count == 0 && client.start {
         return Err(format!(
             "expected {}, but the server said nothing of its end",
             client.expect
         ));
     }
-    for ended in ends {
-        if !client.expect.matches(&ended.outcome) {
-            return Err(format!(
-                "expected {}, but it was {}",
-                client.expect, ended.outcome
-            ));
-        }
-        if let Some(held) = client.expect_held.filter(|held| *held != ended.held) {
-            return Err(format!(
-                "expected to hold {held} bytes at its end, but held {}",
-                ended.held
-            ));
-        }
-        if ended.calls < client.expect_calls_min {
-            let (calls, due) = (ended.calls, client.expect_calls_min);
-            return Err(format!("made {calls} calls, at least {due} were due"));
-        }
+    if let Some(lives) = client.lives.filter(|lives| *lives != count) {
+        return Err(format!("expected {lives} ends, but there were {count}"));
+    }
+    // What is started again is judged by its last life: the ones before were failures.
+    let judged = match client.on_failure {
+        OnFailure::Restart => ends.split_at(ends.len().saturating_sub(1)).1,
+        OnFailure::Leave | OnFailure::Stop => &ends,
+    };
+    judged
+        .iter()
+        .try_for_each(|ended| check_end_of(client, ended))
+}
+
+fn check_end_of(client: &Client, ended: &Ended) -> Result<(), String> {
+    if !client.expect.matches(&ended.outcome) {
+        return Err(format!(
+            "expected {}, but it was {}",
+            client.expect, ended.outcome
+        ));
+    }
+    if let Some(held) = client.expect_held.filter(|held| *held != ended.held) {
+        return Err(format!(
+            "expected to hold {held} bytes at its end, but held {}",
+            ended.held
+        ));
+    }
+    if ended.calls < client.expect_calls_min {
+        let (calls, due) = (ended.calls, client.expect_calls_min);
+        return Err(format!("made {calls} calls, at least {due} were due"));
     }
     Ok(())
+}
+
+fn check_stopped(manifest: &Manifest, seen: &Observation) -> Result<(), String> {
+    match (&manifest.run.stopped_by, &seen.stopped_by) {
+        (Some(expected), Some(by)) if expected == by => Ok(()),
+        (_, Some(by)) => Err(format!("the failure of `{by}` stopped the system")),
+        (Some(expected), None) => Err(format!("`{expected}` should have stopped the system")),
+        (None, None) => Ok(()),
+    }
 }
 
 fn check_books(seen: &Observation) -> Result<(), String> {

@@ -77,6 +77,38 @@ fn options(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
+/// All commands of the tool that have options of their own.
+const COMMANDS: [&str; 8] = [
+    "run",
+    "test",
+    "bench",
+    "setup",
+    "record",
+    "new",
+    "gdb",
+    "completions",
+];
+
+#[test]
+fn every_command_is_looked_at() {
+    let output = Command::new(env!("CARGO_BIN_EXE_simulate"))
+        .arg("-h")
+        .output()
+        .expect("the tool");
+    let help = String::from_utf8(output.stdout).expect("UTF-8");
+    let (_, section) = help.split_once("Commands:\n").expect("the commands");
+    let (section, _) = section.split_once("\n\n").expect("options behind them");
+    let names = section.lines().filter_map(|line| {
+        // What a name is followed by stands deeper.
+        line.strip_prefix("  ")?
+            .split_whitespace()
+            .next()
+            .filter(|_| !line.starts_with("   "))
+    });
+    let found: BTreeSet<_> = names.filter(|name| *name != "help").collect();
+    assert_eq!(found, BTreeSet::from(COMMANDS));
+}
+
 #[test]
 fn every_option_is_in_the_readme() {
     let help = |command: &str| {
@@ -84,7 +116,7 @@ fn every_option_is_in_the_readme() {
         let output = simulate.args([command, "-h"]).output().expect(command);
         String::from_utf8(output.stdout).expect("UTF-8")
     };
-    let helps = ["run", "test", "setup", "record"].map(help).concat();
+    let helps = COMMANDS.map(help).concat();
     let readme = text("README.md");
     let (_, section) = readme.split_once("## Options").expect("the section");
     let (section, _) = section.split_once("\n## ").expect("a section behind it");
@@ -115,26 +147,130 @@ fn every_crate_is_on_the_map() {
     }
 }
 
+/// The names between backquotes of what the tool says to a key that it doesn't know, in a manifest that begins with
+/// `table`; `None` if it has another complaint.
+fn keys_of(table: &str) -> Option<Vec<String>> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("probe.toml");
+    fs::write(&file, format!("{table}\nno_such_key = 1\n")).expect("a manifest");
+    let output = Command::new(env!("CARGO_BIN_EXE_simulate"))
+        .args(["run", "--system"])
+        .arg(&file)
+        .output()
+        .expect("the tool");
+    let complaint = String::from_utf8(output.stderr).expect("UTF-8");
+    let (_, known) = complaint.split_once("unknown field `no_such_key`, expected ")?;
+    let (known, _) = known.split_once(" (in ")?;
+    let names = known.split('`').skip(1).step_by(2);
+    Some(names.map(String::from).collect())
+}
+
 #[test]
-fn links_lead_somewhere() {
-    for document in [
+fn every_key_of_a_manifest_is_in_its_table() {
+    let mut known = BTreeSet::new();
+    for key in keys_of("").expect("keys at the top") {
+        let tables = [format!("[{key}]"), format!("[[{key}]]")];
+        match tables.iter().find_map(|table| keys_of(table)) {
+            None => {
+                known.insert(key);
+            }
+            Some(inner) => {
+                known.extend(inner.into_iter().map(|inner| format!("{key}.{inner}")));
+            }
+        }
+    }
+    let document = text("docs/MANIFEST.md");
+    let (_, section) = document.split_once("## Keys").expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("a section behind it");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let documented: BTreeSet<String> = rows
+        .filter_map(|row| Some(row.split_once('`')?.0.to_string()))
+        .collect();
+    assert_eq!(documented, known);
+    let columns = |row: &&str| row.starts_with("| ") && row.matches(" | ").count() != 3;
+    assert_eq!(
+        section.lines().find(columns),
+        None,
+        "four columns, all of them filled"
+    );
+}
+
+/// Every document of the repository, by its path from the top.
+fn documents() -> Vec<String> {
+    let mut documents: Vec<String> = [
         "README.md",
-        "docs/ARCHITECTURE.md",
-        "docs/KERNELS.md",
-        "docs/PROTOCOL.md",
+        "CHANGELOG.md",
         "host/README.md",
         "traces/README.md",
-    ] {
-        let content = text(document);
-        let folder = root().join(document);
+    ]
+    .map(String::from)
+    .into();
+    for folder in ["docs", "docs/guides"] {
+        let entries = fs::read_dir(root().join(folder)).expect(folder);
+        let names = entries.map(|entry| entry.expect(folder).file_name());
+        let names = names.map(|name| format!("{folder}/{}", name.to_string_lossy()));
+        documents.extend(names.filter(|name| name.ends_with(".md")));
+    }
+    documents
+}
+
+/// The anchors that a document's headings have where Markdown is shown.
+fn anchors(document: &str) -> BTreeSet<String> {
+    let headings = document.lines().filter_map(|line| {
+        let text = line.trim_start_matches('#').strip_prefix(' ')?;
+        line.starts_with('#').then_some(text)
+    });
+    let slug = |heading: &str| -> String {
+        let kept = |character: char| match character {
+            ' ' => Some('-'),
+            '-' | '_' => Some(character),
+            _ => character.is_alphanumeric().then_some(character),
+        };
+        heading.to_lowercase().chars().filter_map(kept).collect()
+    };
+    headings.map(slug).collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for document in documents() {
+        let content = text(&document);
+        let folder = root().join(&document);
         let targets = content
             .split("](")
             .skip(1)
             .filter_map(|rest| Some(rest.split_once(')')?.0));
         for target in targets.filter(|target| !target.contains("://")) {
-            let (file, _) = target.split_once('#').unwrap_or((target, ""));
-            let path = folder.with_file_name(file);
-            assert!(file.is_empty() || path.exists(), "{document}: {target}");
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = match file {
+                "" => folder.clone(),
+                _ => folder.with_file_name(file),
+            };
+            assert!(path.exists(), "{document}: {target}");
+            if !anchor.is_empty() {
+                let there = fs::read_to_string(&path).expect("a document");
+                assert!(anchors(&there).contains(anchor), "{document}: {target}");
+            }
         }
     }
+}
+
+#[test]
+fn the_figures_of_the_document_are_those_of_the_baseline() {
+    let document = text("docs/PERFORMANCE.md");
+    let baseline: serde_json::Value =
+        serde_json::from_str(&text("clients/bench/baseline.json")).expect("JSON");
+    let (_, table) = document
+        .split_once("bench --baseline -->")
+        .expect("a table");
+    let (table, _) = table.split_once("<!-- end -->").expect("its end");
+    let mut rows = 0;
+    for row in table.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let (name, rest) = row.split_once("` | ").expect("a name");
+        let (value, _) = rest.split_once(' ').expect("a figure");
+        let value: f64 = value.parse().expect("a number");
+        assert_eq!(Some(value), baseline["figures"][name].as_f64(), "{name}");
+        rows += 1;
+    }
+    assert!(rows > 40, "{rows}");
 }

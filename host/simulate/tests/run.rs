@@ -181,6 +181,18 @@ fn usage_and_setup_errors_say_what_is_wrong() {
 }
 
 #[test]
+fn a_system_for_another_kind_of_kernel_is_refused() {
+    let bench = Bench::new(&GOOD, "exit 1");
+    let system = bench.read("system.toml");
+    bench.write("system.toml", [b"kernel = \"mcs\"\n", &system[..]].concat());
+    let output = bench.run(&[]).output().unwrap();
+    assert_eq!(status(&output), 2);
+    let expected = "system.toml can't run on seL4 5.0.0 release: it is for kernels with scheduling contexts (MCS)";
+    assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    assert!(!bench.path("arguments").exists(), "QEMU was started");
+}
+
+#[test]
 fn a_prefix_without_a_kernel_is_refused() {
     let bench = Bench::new(&GOOD, "exit 1");
     std::fs::remove_file(bench.path("prefix/bin/kernel.elf")).unwrap();

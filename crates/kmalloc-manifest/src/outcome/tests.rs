@@ -44,11 +44,30 @@ fn expectation_text_round_trips() {
         "fault",
         "fault:vm",
         "fault:vm:0x1000",
+        "fault:timeout",
         "killed",
+        "not-started:7",
         "alive",
     ] {
         assert_eq!(text.parse::<Expectation>().unwrap().to_string(), text);
     }
+}
+
+#[test]
+fn a_fault_is_expected_at_its_address_or_at_what_a_kernel_leaves_of_it() {
+    let expected: Expectation = "fault:vm:0x5000001008".parse().unwrap();
+    for (address, matches) in [
+        (0x50_0000_1008, true),
+        (0x1008, true),
+        (0x50_0000_1000, false),
+        (0x10_0000_1008, false),
+    ] {
+        let outcome = fault(FaultKind::VirtualMemory, address);
+        assert_eq!(expected.matches(&outcome), matches, "{address:#x}");
+    }
+    let expected: Expectation = "fault:vm:0x1008".parse().unwrap();
+    let outcome = fault(FaultKind::VirtualMemory, 0x50_0000_1008);
+    assert!(!expected.matches(&outcome));
 }
 
 #[test]
@@ -64,6 +83,8 @@ fn rubbish_is_refused() {
         "fault:vm:4096",
         "fault:vm:0xfg",
         "killed:1",
+        "not-started",
+        "not-started:seven",
         "alive:",
         "Killed",
     ] {
@@ -84,6 +105,8 @@ fn each_expectation_matches_its_own_outcome_only() {
         ("fault:vm:0x2000", fault(FaultKind::VirtualMemory, 0x2000)),
         ("fault:cap:0x1000", fault(FaultKind::Capability, 0x1000)),
         ("killed", Outcome::Killed),
+        ("not-started:7", Outcome::NotStarted(7)),
+        ("not-started:8", Outcome::NotStarted(8)),
         ("alive", Outcome::Alive),
     ];
     for (row, (text, _)) in outcomes.iter().enumerate() {

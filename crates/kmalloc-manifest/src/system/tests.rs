@@ -4,7 +4,7 @@ extern crate std;
 use std::vec::Vec;
 
 use super::*;
-use crate::{Expectation, FaultKind, Texts, encode};
+use crate::{Budget, Devices, Expectation, FaultKind, OnFailure, Report, Settings, Texts, encode};
 
 fn programs() -> [Program<'static>; 2] {
     [
@@ -19,6 +19,13 @@ fn programs() -> [Program<'static>; 2] {
     ]
 }
 
+fn budget(budget_us: u32, period_us: u32) -> Budget {
+    Budget {
+        budget_us,
+        period_us,
+    }
+}
+
 fn clients() -> [Client<'static>; 2] {
     let fault = Expectation::Fault {
         kind: Some(FaultKind::VirtualMemory),
@@ -30,12 +37,23 @@ fn clients() -> [Client<'static>; 2] {
             program: 0,
             arguments: Texts::new("one\0two words\0\0").unwrap(),
             priority: 100,
+            budget: None,
             memory_limit_bytes: 1 << 20,
+            memory_reserved_bytes: 1 << 19,
+            slot_limit: Some(300),
             start: true,
             service: false,
             serves: None,
             calls: None,
+            devices: Devices::new(&[0x34, 0x12, 0xe8, 0x11]).unwrap(),
+            movable: true,
             expect: Expectation::Exit(0),
+            on_failure: OnFailure::Leave,
+            restarts_max: 0,
+            starts: Texts::default(),
+            kills: Texts::default(),
+            children_max: 0,
+            report: Report::Each,
             data: b"",
         },
         Client {
@@ -43,19 +61,30 @@ fn clients() -> [Client<'static>; 2] {
             program: 1,
             arguments: Texts::default(),
             priority: 1,
+            budget: Some(budget(2_000, 5_000)),
             memory_limit_bytes: u64::MAX,
+            memory_reserved_bytes: 0,
+            slot_limit: None,
             start: false,
             service: true,
             serves: None,
             calls: None,
+            devices: Devices::default(),
+            movable: false,
             expect: fault,
+            on_failure: OnFailure::Leave,
+            restarts_max: 0,
+            starts: Texts::default(),
+            kills: Texts::default(),
+            children_max: 0,
+            report: Report::Each,
             data: &[7; 1000],
         },
     ]
 }
 
 fn archive() -> Vec<u8> {
-    encode(&programs(), &clients()).unwrap()
+    encode(Settings::default(), &programs(), &clients()).unwrap()
 }
 
 #[test]
@@ -91,7 +120,7 @@ fn arguments_keep_spaces_and_empty_texts() {
 
 #[test]
 fn an_empty_system_is_one() {
-    let archive = encode(&[], &[]).unwrap();
+    let archive = encode(Settings::default(), &[], &[]).unwrap();
     assert_eq!(System::decode(&archive).unwrap().clients().count(), 0);
 }
 
@@ -151,6 +180,7 @@ fn counts_out_of_range_are_refused() {
             version: VERSION,
             programs,
             clients,
+            settings: Settings::default(),
         };
         let archive = postcard::to_extend(&header, Vec::new()).unwrap();
         assert_eq!(System::decode(&archive).unwrap_err(), Error::TooMany);
@@ -162,7 +192,7 @@ fn bad_records_are_refused_by_index() {
     let refusal = |change: &dyn Fn(&mut [Program<'_>; 2], &mut [Client<'_>; 2])| {
         let (mut programs, mut clients) = (programs(), clients());
         change(&mut programs, &mut clients);
-        encode(&programs, &clients).unwrap_err()
+        encode(Settings::default(), &programs, &clients).unwrap_err()
     };
     assert_eq!(
         refusal(&|programs, _| programs[1].name = "hello"),
@@ -199,6 +229,24 @@ fn bad_records_are_refused_by_index() {
 }
 
 #[test]
+fn budgets_are_of_some_time_and_of_no_more_than_the_period() {
+    let encoded = |budget_us, period_us| {
+        let mut clients = clients();
+        clients[1].budget = Some(budget(budget_us, period_us));
+        encode(Settings::default(), &programs(), &clients)
+    };
+    for (budget_us, period_us) in [(1, 1), (1, u32::MAX), (u32::MAX, u32::MAX)] {
+        assert!(encoded(budget_us, period_us).is_ok());
+    }
+    for (budget_us, period_us) in [(0, 1), (0, 0), (2, 1), (u32::MAX, 0)] {
+        assert_eq!(
+            encoded(budget_us, period_us).unwrap_err(),
+            Error::ClientBudget(1)
+        );
+    }
+}
+
+#[test]
 fn an_unterminated_argument_in_an_archive_is_refused() {
     let mut archive = archive();
     let end = archive
@@ -209,4 +257,16 @@ fn an_unterminated_argument_in_an_archive_is_refused() {
     assert_eq!(archive[end], 0);
     archive[end] = b'x';
     assert_eq!(System::decode(&archive).unwrap_err(), Error::Client(0));
+}
+
+#[test]
+fn devices_are_pairs_of_numbers() {
+    let archive = archive();
+    let system = System::decode(&archive).unwrap();
+    let devices: Vec<Vec<_>> = system
+        .clients()
+        .map(|client| client.devices.iter().collect())
+        .collect();
+    assert_eq!(devices, [std::vec![(0x1234, 0x11e8)], Vec::new()]);
+    assert_eq!(Devices::new(&[1, 2, 3]), None);
 }

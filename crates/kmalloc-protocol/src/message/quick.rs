@@ -3,9 +3,14 @@
 //! reads and writes, byte for byte (tested), only without a loop over bytes and without memory.
 
 use super::{SHORT_WORDS, Short};
+use crate::Flags;
 
 const KMALLOC: u64 = 0;
 const KFREE: u64 = 4;
+/// Where the flags of a `Kmalloc` begin.
+const FLAGS_SHIFT: u32 = 8;
+/// Those that have a meaning.
+const FLAGS: u64 = (Flags::all().bits() as u64) << FLAGS_SHIFT;
 /// `Ok`, then [`Reply::Done`](crate::Reply::Done).
 const DONE: u64 = 0;
 /// `Ok`, then [`Reply::Block`](crate::Reply::Block).
@@ -36,18 +41,17 @@ pub const BLOCK_WORDS: usize = 2;
 pub const DONE_WORDS: usize = 1;
 
 /// Reads a quick request from a message with the protocol's label, [`REQUEST_WORDS`] words and no capabilities, which the
-/// caller has checked; `None` where it is any other, well-formed or not.
+/// caller has checked; `None` where it is any other, well-formed or not, or has flags without a meaning.
 #[inline(always)]
 pub fn decode(words: &[u64; SHORT_WORDS]) -> Option<QuickRequest> {
-    if words[0] == KFREE {
-        return Some(QuickRequest::Kfree { address: words[1] });
-    }
-    if words[0] & !(0xffff_ffff << 8) == KMALLOC {
-        let flags = (words[0] >> 8) as u32;
+    if words[0] & !FLAGS == KMALLOC {
         return Some(QuickRequest::Kmalloc {
             size: words[1],
-            flags,
+            flags: (words[0] >> FLAGS_SHIFT) as u32,
         });
+    }
+    if words[0] == KFREE {
+        return Some(QuickRequest::Kfree { address: words[1] });
     }
     None
 }
@@ -56,7 +60,7 @@ pub fn decode(words: &[u64; SHORT_WORDS]) -> Option<QuickRequest> {
 #[inline(always)]
 pub fn encode(request: QuickRequest) -> Short {
     let (first, second) = match request {
-        QuickRequest::Kmalloc { size, flags } => (KMALLOC | u64::from(flags) << 8, size),
+        QuickRequest::Kmalloc { size, flags } => (KMALLOC | u64::from(flags) << FLAGS_SHIFT, size),
         QuickRequest::Kfree { address } => (KFREE, address),
     };
     Short {

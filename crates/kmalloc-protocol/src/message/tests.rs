@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 use super::*;
-use crate::{Error, Reply, Stats};
+use crate::{Cause, Ended, Error, Reply, Stats};
 use std::vec::Vec;
 
 fn requests() -> Vec<Request<'static>> {
@@ -64,6 +64,49 @@ fn requests() -> Vec<Request<'static>> {
             stack: u64::MAX,
             argument: u64::MAX
         },
+        Request::SetAlarm { delay_us: u64::MAX },
+        Request::Start {
+            memory: u64::MAX,
+            text: "name\0one"
+        },
+        Request::Kill { handle: u64::MAX },
+        Request::Reap { handle: 0 },
+        Request::Events,
+        Request::Watch { events: u32::MAX },
+        Request::AwaitMemory {
+            size: u64::MAX,
+            timeout_us: u64::MAX
+        },
+        Request::Find { name: "a" },
+        Request::MakeDataspace { size: u64::MAX },
+        Request::ShareDataspace {
+            writable: 255,
+            token: u64::MAX,
+            handle: u64::MAX
+        },
+        Request::Attach {
+            writable: 1,
+            token: u64::MAX
+        },
+        Request::Detach { address: u64::MAX },
+        Request::CloseDataspace { token: u64::MAX },
+        Request::OpenDevice { index: 255 },
+        Request::PciConfigRead {
+            function: 255,
+            offset: u32::MAX
+        },
+        Request::PciConfigWrite {
+            function: 255,
+            offset: u32::MAX,
+            value: u32::MAX
+        },
+        Request::MapBar {
+            function: 255,
+            bar: 255
+        },
+        Request::EnableInterrupt { function: 255 },
+        Request::AckInterrupt { function: 255 },
+        Request::ReleaseQuarantine { function: 255 },
     ]
 }
 
@@ -106,6 +149,16 @@ fn errors() -> Vec<Error> {
         Error::WrongKind { address: most },
         Error::NotPermitted,
         Error::Refused { code: u32::MAX },
+        Error::Stale { handle: most },
+        Error::BeingCleaned {
+            usable: most,
+            free: most,
+            requested: most,
+        },
+        Error::NoDevice { device: most },
+        Error::DeviceBusy { device: most },
+        Error::BadRegister { offset: most },
+        Error::SharedInterrupt { line: most },
     ]
 }
 
@@ -120,7 +173,7 @@ fn every_request_with_figures_fits_four_words_and_comes_back() {
 }
 
 #[test]
-fn every_reply_but_stats_and_every_error_fits_four_words() {
+fn every_reply_but_the_long_ones_and_every_error_fits_four_words() {
     let most = u64::MAX;
     let replies = [
         Reply::Done,
@@ -139,6 +192,12 @@ fn every_reply_but_stats_and_every_error_fits_four_words() {
             address: most,
             size: most,
         },
+        Reply::Client { handle: most },
+        Reply::Events { events: u32::MAX },
+        Reply::Dataspace {
+            token: most,
+            size: most,
+        },
     ];
     let responses = replies
         .into_iter()
@@ -155,10 +214,21 @@ fn every_reply_but_stats_and_every_error_fits_four_words() {
         calls: 7,
         ..Stats::default()
     }));
-    let mut bytes = [0xff; BYTES_MAX];
-    let words = encode_long(&stats, &mut bytes).unwrap();
-    assert!(words > SHORT_WORDS && words <= WORDS_MAX);
-    assert_eq!(decode_response(&bytes[..words * 8]), Some(stats));
+    let ended: Response = Ok(Reply::Ended(Ended {
+        handle: most,
+        value: most,
+        instruction: most,
+        calls: most,
+        peak: most,
+        held: most,
+        cause: Cause::UnknownFault,
+    }));
+    for long in [stats, ended] {
+        let mut bytes = [0xff; BYTES_MAX];
+        let words = encode_long(&long, &mut bytes).unwrap();
+        assert!(words > SHORT_WORDS && words <= WORDS_MAX);
+        assert_eq!(decode_response(&bytes[..words * 8]), Some(long));
+    }
 }
 
 #[test]
@@ -267,7 +337,7 @@ fn random_bytes_never_decode_to_something_else_than_their_own_encoding() {
                 0
             };
         }
-        bytes[0] %= 20;
+        bytes[0] %= REQUEST_COUNT + 1;
         for words in 0..=SHORT_WORDS {
             if let Ok(request) = decode_request(&bytes[..words * 8]) {
                 let mut again = [0xaa; BYTES_MAX];

@@ -8,8 +8,8 @@ fn an_empty_set_finds_nothing() {
     let set = BitSet::new(5000);
     assert_eq!(set.last(), None);
     assert_eq!(set.first(), None);
-    assert_eq!(set.first_absent_from(77), 77);
-    assert_eq!(set.run_start(4000), 4000);
+    assert_eq!(set.first_absent_below(77, 5000), 77);
+    assert_eq!(set.run_start_above(4000, 0), 4000);
 }
 
 #[test]
@@ -38,22 +38,34 @@ proptest! {
             let member = member % 3000 * 7 % 20_000;
             if insert {
                 prop_assert_eq!(set.insert(member), model.insert(member));
-                set.insert_range(member..(member + 9).min(capacity));
-                model.extend(member..(member + 9).min(capacity));
+                let range = member..member + 9 + member % 130;
+                let absent = range.clone().filter(|m| *m < capacity && !model.contains(m)).count();
+                prop_assert_eq!(set.insert_range(range.clone()), absent);
+                model.extend(range.start..range.end.min(capacity));
             } else {
                 prop_assert_eq!(set.remove(member), model.remove(&member));
+                let range = member + 3..member + 3 + member % 150;
+                let there = model.range(range.clone()).count();
+                prop_assert_eq!(set.remove_range(range.clone()), there);
+                model.retain(|other| !range.contains(other));
             }
             prop_assert_eq!(set.len(), model.len());
         }
+        prop_assert_eq!(set.last(), model.last().copied());
+        prop_assert_eq!(set.first(), model.first().copied());
         for probe in probes {
             prop_assert_eq!(set.contains(probe), model.contains(&probe));
             prop_assert_eq!(set.last_below(probe), model.range(..probe).next_back().copied());
             prop_assert_eq!(set.first_from(probe), model.range(probe..).next().copied());
             if probe <= capacity {
                 let absent = (probe..capacity).find(|m| !model.contains(m)).unwrap_or(capacity);
-                prop_assert_eq!(set.first_absent_from(probe), absent);
+                prop_assert_eq!(set.first_absent_below(probe, usize::MAX), absent);
+                let ceiling = probe + probe % 100;
+                prop_assert_eq!(set.first_absent_below(probe, ceiling), absent.min(ceiling));
                 let start = (0..probe).rev().find(|m| !model.contains(m)).map_or(0, |m| m + 1);
-                prop_assert_eq!(set.run_start(probe), start);
+                prop_assert_eq!(set.run_start_above(probe, 0), start);
+                let floor = probe / 3 * 2;
+                prop_assert_eq!(set.run_start_above(probe, floor), start.max(floor));
             }
         }
     }

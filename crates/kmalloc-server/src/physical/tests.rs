@@ -18,7 +18,7 @@ fn page(physical: &mut Physical) -> Option<Page> {
     loop {
         match physical.next_page()? {
             Step::Take(page) => {
-                physical.take_page(page);
+                physical.take_pages(page.index()..page.index() + 1);
                 return Some(page);
             }
             step => carry_out(physical, step),
@@ -164,14 +164,132 @@ fn chunks_of_objects_and_gathered_chunks() {
     assert_eq!(physical.free_pages(), LARGE_PAGES);
 }
 
+/// Cleans all there is to clean, as a kernel that refuses nothing would.
+fn clean(physical: &mut Physical) -> usize {
+    let mut jobs = 0;
+    while physical.begin_cleaning().is_some() {
+        physical.end_cleaning(true);
+        jobs += 1;
+    }
+    jobs
+}
+
+#[test]
+fn dirty_memory_comes_out_last_and_cheapest_first() {
+    let mut physical = with_larges(3);
+    physical.take_large(Large(2));
+    physical.large_was_split(Large(1));
+    let objects = Chunk(63);
+    physical.take_chunk(objects);
+    physical.chunk_was_split(Chunk(62));
+    let frame = page(&mut physical).unwrap();
+    physical.give_large(Large(2));
+    physical.give_chunk(objects);
+    physical.give_page(frame);
+    assert_eq!(physical.free_pages(), 3 * LARGE_PAGES);
+    assert_eq!(physical.usable_pages(), 2 * LARGE_PAGES);
+    let mut dirty: Vec<Step<()>> = Vec::new();
+    while let Some(step) = physical.next_page() {
+        match step {
+            Step::Take(page) => physical.take_pages(page.index()..page.index() + 1),
+            Step::SplitLarge(large) => {
+                assert_eq!((large, dirty.len()), (Large(0), 0));
+                physical.large_was_split(large);
+            }
+            Step::SplitChunk(chunk) if !physical.is_clean_chunk(chunk) => {
+                dirty.push(Step::SplitChunk(chunk));
+                carry_out(&mut physical, step);
+            }
+            Step::Scrub(page) => {
+                dirty.push(Step::Scrub(page));
+                carry_out(&mut physical, step);
+            }
+            step => {
+                assert_eq!(dirty, [], "{step:?} comes before what is dirty");
+                carry_out(&mut physical, step);
+            }
+        }
+    }
+    assert_eq!(dirty, [Step::Scrub(frame), Step::SplitChunk(objects)]);
+    // A dirty large page is nobody's, and for nobody.
+    assert_eq!(physical.usable_pages(), 0);
+    assert_eq!(physical.free_pages(), LARGE_PAGES);
+    assert_eq!(physical.next_large(), None);
+    assert_eq!(physical.next_chunk(), None);
+    assert_eq!(physical.find_run(&run(1)), None);
+    assert_eq!(physical.largest_run(u64::MAX), 0);
+    assert_eq!(physical.begin_cleaning(), Some(Cleaning::Large(Large(2))));
+    assert_eq!(
+        (physical.usable_pages(), physical.free_pages()),
+        (0, LARGE_PAGES)
+    );
+    physical.end_cleaning(true);
+    assert_eq!(physical.usable_pages(), LARGE_PAGES);
+    assert_eq!(physical.next_large(), Some(Large(2)));
+}
+
+#[test]
+fn large_pages_are_cleaned_first_while_there_are_few() {
+    let mut physical = with_larges(7);
+    for large in [4, 5, 6] {
+        physical.take_large(Large(large));
+    }
+    let frame = page(&mut physical).unwrap();
+    physical.give_page(frame);
+    for large in [4, 5, 6] {
+        physical.give_large(Large(large));
+    }
+    // Three are left clean, so one is cleaned at once, then what is quick.
+    let mut order = Vec::new();
+    while let Some(cleaning) = physical.begin_cleaning() {
+        order.push(cleaning);
+        physical.end_cleaning(true);
+    }
+    let bit = 1 << (frame.index() % CHUNK_PAGES);
+    let pages = Cleaning::Pages {
+        chunk: frame.chunk(),
+        mask: bit,
+    };
+    let large = |index| Cleaning::Large(Large(index));
+    assert_eq!(order, [large(6), pages, large(5), large(4)]);
+    assert_eq!(pages.pages().collect::<Vec<_>>(), [frame]);
+    assert_eq!(physical.usable_pages(), physical.free_pages());
+}
+
+#[test]
+fn split_large_pages_are_gathered_when_nobody_has_any_of_them() {
+    let mut physical = with_larges(4);
+    let taken: Vec<Page> = core::iter::from_fn(|| page(&mut physical)).collect();
+    let kept = taken[0];
+    for page in &taken[1..] {
+        physical.give_page(*page);
+    }
+    // 3 are free as a whole; of these 2 large pages are left in small ones.
+    assert_eq!(physical.begin_cleaning(), Some(Cleaning::Gather(Large(0))));
+    assert_eq!(physical.free_pages(), 4 * LARGE_PAGES - 1);
+    assert_eq!(physical.usable_pages(), 3 * LARGE_PAGES - 1);
+    // Refused: revoked, but not clean.
+    physical.end_cleaning(false);
+    assert_eq!(physical.large_form(Large(0)), LargeForm::Whole);
+    assert!(!physical.is_clean_large(Large(0)));
+    assert_eq!(physical.begin_cleaning(), Some(Cleaning::Large(Large(0))));
+    physical.end_cleaning(true);
+    assert!(physical.is_clean_large(Large(0)));
+    clean(&mut physical);
+    assert_eq!(physical.large_form(kept.chunk().large()), LargeForm::Split);
+    assert_eq!(physical.usable_pages(), 4 * LARGE_PAGES - 1);
+    assert_eq!(physical.dirty_pages(), 0);
+}
+
 proptest! {
     /// Pages, runs and chunks in random order: what is free is what the model says, and no page is out twice.
     #[test]
-    fn what_is_free_agrees_with_a_model(steps in prop::collection::vec((0u8..6, any::<u16>()), 1..200)) {
-        let mut physical = with_larges(2);
+    fn what_is_free_agrees_with_a_model(steps in prop::collection::vec((0u8..10, any::<u16>()), 1..300)) {
+        let mut physical = with_larges(4);
         let total = physical.free_pages();
         let mut taken: BTreeSet<usize> = BTreeSet::new();
         let mut chunks: Vec<Chunk> = Vec::new();
+        let mut larges: Vec<Large> = Vec::new();
         for (kind, value) in steps {
             match kind {
                 0 | 1 => if let Some(page) = page(&mut physical) {
@@ -215,6 +333,22 @@ proptest! {
                         taken.remove(&index);
                     }
                 },
+                5 => if let Some(large) = physical.next_large() {
+                    physical.take_large(large);
+                    larges.push(large);
+                    taken.extend(large.pages());
+                },
+                6 => if let Some(large) = larges.pop() {
+                    physical.give_large(large);
+                    taken.retain(|index| !large.pages().contains(index));
+                },
+                7 => match physical.cleaning() {
+                    // Between beginning and end anything else may happen.
+                    Some(_) => physical.end_cleaning(value % 4 != 0),
+                    None => if let Some(cleaning) = physical.begin_cleaning() {
+                        prop_assert!(taken.iter().all(|index| !cleaning.contains(Page(*index as u32))));
+                    },
+                },
                 _ => {
                     let frames = taken.iter().copied().filter(|index| {
                         physical.chunk_form(Page(*index as u32).chunk()) == ChunkForm::Frames
@@ -226,6 +360,17 @@ proptest! {
                 }
             }
             prop_assert_eq!(physical.free_pages() + taken.len(), total);
+            prop_assert!(physical.usable_pages() <= physical.free_pages());
+            prop_assert!(taken.iter().all(|index| !physical.is_free(Page(*index as u32))));
         }
+        // In the end all of it is clean and can be had.
+        for large in larges {
+            physical.give_large(large);
+            taken.retain(|index| !large.pages().contains(index));
+        }
+        physical.end_cleaning(false);
+        clean(&mut physical);
+        prop_assert_eq!(physical.usable_pages() + taken.len(), total);
+        prop_assert_eq!(physical.dirty_pages(), 0);
     }
 }

@@ -12,7 +12,7 @@ pub const LARGE_CHUNKS: usize = 32;
 /// Pages in a large page.
 pub const LARGE_PAGES: usize = CHUNK_PAGES * LARGE_CHUNKS;
 
-/// A page of physical memory, counted from the base of [`Physical`].
+/// A page of physical memory, counted from the base of [`Physical`](super::Physical).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Page(pub u32);
 

@@ -28,6 +28,29 @@ fn pages_are_found_aligned_and_lowest_first() {
 }
 
 #[test]
+fn pages_are_found_as_by_looking_at_each() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |bound: usize| {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        ((state >> 33) as usize) % bound
+    };
+    for _ in 0..2000 {
+        let mut segment = Segment::FREE;
+        for _ in 0..below(12) {
+            let first = below(SEGMENT_PAGES);
+            let count = (1 + below(120)).min(SEGMENT_PAGES - first);
+            if (first..first + count).all(|page| segment.is_free(page)) {
+                segment.take_pages(first, count);
+            }
+        }
+        let (count, align) = (1 + below(SEGMENT_PAGES), 1 << below(10));
+        let starts = (0..SEGMENT_PAGES + 1 - count).step_by(align);
+        let fits = |start: &usize| (*start..start + count).all(|page| segment.is_free(page));
+        assert_eq!(segment.find_pages(count, align), starts.clone().find(fits));
+    }
+}
+
+#[test]
 fn segments_open_and_close_in_any_order() {
     let mut segments = Segments::new(8);
     let mut head = NONE;

@@ -49,12 +49,14 @@ fn everything_comes_back_however_a_client_ends() {
                 Answer::Ended(obituary) => obituary,
                 other => panic!("{other:?}"),
             },
-            End::Killed => system.kill(client),
-            End::Fault(fault) => match system.server.fault(badge, fault) {
-                Outcome::Ended { obituary, .. } => obituary,
+            End::Killed | End::NotStarted(_) => system.kill(client),
+            End::Fault(fault) => match system.fault(badge, fault) {
+                Answer::Ended(obituary) => obituary,
                 other => panic!("{other:?}"),
             },
         };
+        system.settle();
+        system.clean();
         assert_eq!(obituary.end, end);
         assert_eq!(obituary.held_bytes, held_bytes);
         assert_eq!(obituary.peak_bytes, peak);

@@ -8,7 +8,8 @@
 use crate::scan::scan;
 use crate::system::{MIB, PAGE, System, UNLIMITED, program};
 use kmalloc_protocol::{Error, Reply, Request, Response, Stats};
-use kmalloc_server::kernel::ClientIndex;
+use kmalloc_server::kernel::{ClientIndex, Slot};
+use kmalloc_server::physical::Page;
 
 const RAM: &[(u64, u32)] = &[(0x100_0000, 23), (0x180_0000, 16), (0x181_2000, 13)];
 const CODE: u32 = 77;
@@ -54,6 +55,10 @@ fn dma(system: &mut System, client: ClientIndex, size: u64) -> Response {
     call(system, client, request)
 }
 
+fn attach(system: &mut System, client: ClientIndex, token: u64) -> Response {
+    call(system, client, Request::Attach { writable: 1, token })
+}
+
 /// A region with another right behind its address space, so that it cannot grow in place.
 fn walled_in(system: &mut System, client: ClientIndex, pages: u64) -> u64 {
     let address = system.grant_large(client, pages * PAGE).expect("memory");
@@ -85,6 +90,9 @@ const OPERATIONS: &[(&str, Setup, Act)] = &[
         |s, c| s.kmalloc(c, 512 * PAGE - 1).expect("memory"),
         |s, c, _| kmalloc(s, c, 100 * PAGE),
     ),
+    ("alarm", nothing, |s, c, _| {
+        call(s, c, Request::SetAlarm { delay_us: 5 })
+    }),
     ("kmalloc 16 pages", nothing, |s, c, _| {
         kmalloc(s, c, 16 * PAGE)
     }),
@@ -92,6 +100,17 @@ const OPERATIONS: &[(&str, Setup, Act)] = &[
     ("kmalloc 2.1 MiB", nothing, |s, c, _| {
         kmalloc(s, c, 530 * PAGE)
     }),
+    (
+        "map pages of a segment",
+        |s, c| match s.call(c, Request::OpenSegment { size: PAGE }) {
+            Ok(Reply::Region { address, .. }) => address + 70 * PAGE,
+            other => panic!("no segment but {other:?}"),
+        },
+        |s, c, address| {
+            let size = 20 * PAGE;
+            call(s, c, Request::Map { address, size })
+        },
+    ),
     ("kcalloc", nothing, |s, c, _| {
         let (count, size, flags) = (70, PAGE, 1);
         call(s, c, Request::Kcalloc { count, size, flags })
@@ -167,6 +186,43 @@ const OPERATIONS: &[(&str, Setup, Act)] = &[
         |s, c| walled_in_block(s, c, 8),
         |s, c, address| s.kfree(c, address),
     ),
+    ("make a dataspace", nothing, |s, c, _| {
+        let size = 40 * PAGE;
+        call(s, c, Request::MakeDataspace { size })
+    }),
+    (
+        "attach",
+        |s, c| s.make_dataspace(c, 18 * PAGE).expect("memory"),
+        |s, c, token| attach(s, c, token),
+    ),
+    (
+        "attach over a segment's end",
+        |s, c| s.make_dataspace(c, 514 * PAGE).expect("memory"),
+        |s, c, token| attach(s, c, token),
+    ),
+    (
+        "attach once more",
+        |s, c| {
+            let token = s.make_dataspace(c, 5 * PAGE).expect("memory");
+            let address = s.attach(c, token, true).expect("attached");
+            s.fill(c, address, 5 * PAGE, 0xfeed);
+            token
+        },
+        |s, c, token| attach(s, c, token),
+    ),
+    (
+        "detach",
+        |s, c| {
+            let token = s.make_dataspace(c, 5 * PAGE).expect("memory");
+            s.attach(c, token, true).expect("attached")
+        },
+        |s, c, address| s.detach(c, address),
+    ),
+    (
+        "close",
+        |s, c| s.make_dataspace(c, 5 * PAGE).expect("memory"),
+        |s, c, token| s.close(c, token),
+    ),
     ("start a thread", nothing, |s, c, _| s.start_thread(c)),
     (
         "release",
@@ -184,7 +240,9 @@ fn visible(system: &System, client: ClientIndex) -> Vec<(usize, u32, u64)> {
         .spaces()
         .find(|(page, _)| page.0 == root)
         .expect("an address space");
-    let pages = space.pages().map(|(address, page)| (address, page.0));
+    let pages = space
+        .pages()
+        .map(|(address, slot)| (address, number_of(slot)));
     let larges = space
         .larges()
         .map(|(address, large)| (address, large.0 * 512));
@@ -194,6 +252,13 @@ fn visible(system: &System, client: ClientIndex) -> Vec<(usize, u32, u64)> {
         .collect()
 }
 
+fn number_of(slot: Slot) -> u32 {
+    match slot {
+        Slot::Page(Page(number)) | Slot::Copy(number) => number,
+        other => panic!("{other:?} is mapped as a page"),
+    }
+}
+
 /// Figures that a request which fails leaves alone.
 fn figures(system: &mut System, client: ClientIndex) -> Stats {
     Stats {
@@ -201,6 +266,8 @@ fn figures(system: &mut System, client: ClientIndex) -> Stats {
         failures: 0,
         committed: 0,
         committed_peak: 0,
+        slots: 0,
+        slots_peak: 0,
         ..system.stats(client)
     }
 }
@@ -211,6 +278,7 @@ fn comparable(response: Response) -> Response {
         Reply::Block { .. } => Reply::Block { address: 0 },
         Reply::Moved { copy, .. } => Reply::Moved { address: 0, copy },
         Reply::Region { size, .. } => Reply::Region { address: 0, size },
+        Reply::Dataspace { size, .. } => Reply::Dataspace { token: 0, size },
         Reply::Dma { size, .. } => Reply::Dma {
             address: 0,
             dma_addr: 0,
@@ -255,6 +323,8 @@ fn fail(used: bool, nth: u64, (name, setup, act): (&str, Setup, Act), expected: 
             scan(&system.server);
             let after = (visible(&system, client), figures(&mut system, client));
             assert_eq!(before, after, "{what}");
+            // A large page that was mapped for a moment can't be had before it is clean.
+            system.clean();
             act(&mut system, client, address)
         }
     };

@@ -4,18 +4,31 @@
 //! After every request the whole state is scanned ([`scan`]): what the kernel model maps, what the books of physical
 //! memory say, and what each client is charged must be one and the same.
 
+mod accounts;
+mod alarms;
+mod cleaning;
 mod death;
+mod devices;
 mod dma;
 mod exhaustion;
 mod failures;
 mod generator;
 mod hostile;
+mod lives;
 mod messages;
 mod model;
+mod moving;
+mod notices;
 mod pointers;
 mod random;
+mod random_sharing;
 mod regions;
 mod scan;
+mod scan_accounts;
+mod scan_shared;
+mod segments;
 mod served;
+mod sharing;
+mod sharing_ends;
 mod system;
 mod threads;

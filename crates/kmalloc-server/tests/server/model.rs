@@ -85,15 +85,17 @@ impl Item {
 pub struct Model {
     pub client: ClientIndex,
     pub limit: u64,
+    pub reserved: u64,
     pub items: BTreeMap<u64, Item>,
     past: Vec<u64>,
 }
 
 impl Model {
-    pub fn new(client: ClientIndex, limit: u64) -> Model {
+    pub fn new(client: ClientIndex, limit: u64, reserved: u64) -> Model {
         Model {
             client,
             limit,
+            reserved,
             items: BTreeMap::new(),
             past: Vec::new(),
         }

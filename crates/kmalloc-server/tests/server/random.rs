@@ -5,9 +5,11 @@
 
 use crate::generator::Random;
 use crate::model::{Item, Kind, Model};
-use crate::system::{Answer, PAGE, System, UNLIMITED};
+use crate::random_sharing::Sharing;
+use crate::system::{Answer, PAGE, System, UNLIMITED, program};
 use kmalloc_protocol::{Error, Reply, Request};
 use kmalloc_server::kernel::THREADS_MAX;
+use kmalloc_server::spawn::Spawn;
 
 /// 8 MiB, a chunk and some pages: little enough that it runs out.
 const RAM: &[(u64, u32)] = &[(0x100_0000, 23), (0x180_0000, 16), (0x181_2000, 13)];
@@ -18,6 +20,7 @@ pub struct Run {
     pub system: System,
     pub random: Random,
     pub clients: [Option<Model>; CLIENTS],
+    pub sharing: Sharing,
     /// Free bytes while there is no client.
     free: u64,
     seed: u64,
@@ -29,6 +32,7 @@ pub struct Run {
     started: u64,
     failed: u64,
     ended: u64,
+    cleaned: u64,
 }
 
 impl Drop for Run {
@@ -50,6 +54,7 @@ impl Run {
             system,
             random: Random(seed),
             clients: [const { None }; CLIENTS],
+            sharing: Sharing::default(),
             seed,
             step: 0,
             taken: [0; 4],
@@ -58,11 +63,13 @@ impl Run {
             started: 0,
             failed: 0,
             ended: 0,
+            cleaned: 0,
         }
     }
 
     fn step(&mut self) {
         self.step += 1;
+        self.clean();
         let place = self.random.below(CLIENTS as u64) as usize;
         let Some(mut model) = self.clients[place].take() else {
             self.clients[place] = self.spawn();
@@ -78,7 +85,7 @@ impl Run {
             let nth = 1 + self.random.below(12);
             self.system.server.kernel_mut().fail_at(nth, CODE);
         }
-        match self.random.below(17) {
+        match self.random.below(20) {
             0..=5 => self.take(&mut model),
             6..=10 => self.give(&mut model),
             11 => self.krealloc(&mut model),
@@ -86,6 +93,7 @@ impl Run {
             13 => self.look(&model),
             14 => self.misuse(&model),
             15 => self.start_thread(&model),
+            16..=18 => self.share(&model),
             _ => self.babble(&model),
         }
         if failing && self.system.server.kernel_mut().stop_failing().is_some() {
@@ -93,7 +101,33 @@ impl Run {
         }
         let account = self.system.server.client(model.client).expect("a client");
         model.check_counters(&account.counters);
+        let shared = self.sharing.held_pages(self.system.handle(model.client));
+        assert_eq!(account.counters.dataspace_pages, shared);
         self.clients[place] = Some(model);
+    }
+
+    /// Now and then the cleaner runs for a while; in the midst of a job it may have to wait for others.
+    fn clean(&mut self) {
+        if self.system.server.physical().cleaning().is_some() {
+            if self.random.one_in(20) {
+                self.system.give_up_cleaning();
+            }
+        } else if self.random.one_in(100) {
+            let _begun = self.system.server.next_cleaning();
+        } else if self.random.one_in(10) {
+            let failing = self.random.one_in(12);
+            if failing {
+                self.system.server.kernel_mut().fail_at(1, CODE);
+            }
+            for _ in 0..self.random.below(20) {
+                match self.system.clean_next() {
+                    Some(Ok(_)) => self.cleaned += 1,
+                    Some(Err(refused)) => assert_eq!(refused.code, CODE),
+                    None => break,
+                }
+            }
+            self.system.server.kernel_mut().stop_failing();
+        }
     }
 
     fn spawn(&mut self) -> Option<Model> {
@@ -103,14 +137,27 @@ impl Run {
             (40 + self.random.below(600)) * PAGE
         };
         let before = self.system.books();
-        match self.system.try_spawn(&crate::system::program(limit)) {
-            Ok(client) => Some(Model::new(client, limit)),
+        let memory_reserved = match self.random.below(3) {
+            0 => limit.min((50 + self.random.below(200)) * PAGE),
+            _ => 0,
+        };
+        let spawned = self.system.try_spawn(&Spawn {
+            memory_reserved,
+            ..program(limit)
+        });
+        match spawned {
+            Ok(client) => Some(Model::new(client, limit, memory_reserved)),
             Err(error) => {
+                // What is reserved comes with a stock of chunks, for which the limit may be too low.
+                let stocks = memory_reserved > 0 && matches!(error, Error::OverQuota { .. });
                 assert!(
-                    matches!(
-                        error,
-                        Error::OutOfMemory { .. } | Error::NoContiguousRun { .. }
-                    ),
+                    stocks
+                        || matches!(
+                            error,
+                            Error::OutOfMemory { .. }
+                                | Error::NoContiguousRun { .. }
+                                | Error::BeingCleaned { .. }
+                        ),
                     "a spawn fails: {error}"
                 );
                 assert_eq!(self.system.books(), before);
@@ -123,6 +170,7 @@ impl Run {
         self.ended += 1;
         let committed = self.system.committed(model.client);
         let free = self.system.books().free;
+        let after = self.sharing.end(self.system.handle(model.client));
         let obituary = if self.random.one_in(2) {
             self.system.kill(model.client)
         } else {
@@ -134,12 +182,13 @@ impl Run {
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(obituary.held_bytes, model.held());
-        assert_eq!(self.system.books().free, free + committed);
+        assert_eq!(obituary.held_bytes, model.held() + after.held);
+        let expected = free + committed - after.left + after.freed;
+        assert_eq!(self.system.books().free, expected);
     }
 
     /// A refusal that nothing in the request explains must be explained by what there is.
-    fn check_refusal(&self, model: &Model, error: Error) {
+    pub fn check_refusal(&self, model: &Model, error: Error) {
         match error {
             Error::Refused { code } => assert_eq!(code, CODE),
             Error::OverQuota {
@@ -151,7 +200,21 @@ impl Run {
                 assert!(committed + requested > limit);
                 assert!(committed >= self.system.committed(model.client));
             }
+            // What is asked for at once, and reserved, is there. A page may be one of more that were given back.
+            Error::OutOfMemory { requested, .. } if requested > PAGE => {
+                let committed = self.system.committed(model.client);
+                assert!(committed + requested > model.reserved);
+            }
             Error::OutOfMemory { .. } | Error::NoContiguousRun { .. } => {}
+            Error::OutOfSlots { limit } => {
+                let account = self.system.server.client(model.client);
+                assert_eq!(account.map(|it| it.slots.limit as u64), Some(limit));
+            }
+            Error::BeingCleaned {
+                usable,
+                free,
+                requested,
+            } => assert!(usable < free && requested <= free),
             other => panic!("refused for no reason: {other}"),
         }
     }
@@ -338,21 +401,30 @@ impl Run {
         }
         assert_eq!(self.system.books().free, self.free);
         assert_eq!(self.system.books().committed, 0);
+        assert!(self.sharing.is_empty());
         let enough = self.step / 300;
         assert!(
             self.taken.iter().all(|count| *count > enough),
             "{:?}",
             self.taken
         );
-        for count in [
+        let counts = [
             self.given,
             self.resized,
             self.failed,
             self.started * 10,
             self.ended * 10,
-        ] {
-            assert!(count > enough, "only {count} in {} steps", self.step);
-        }
+            self.cleaned,
+            self.sharing.made,
+            self.sharing.attached * 3,
+            self.sharing.refused,
+            self.sharing.outlived * 30,
+        ];
+        assert!(
+            counts.iter().all(|count| *count > enough),
+            "{counts:?} in {} steps",
+            self.step
+        );
     }
 }
 

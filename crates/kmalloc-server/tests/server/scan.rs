@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The scanner: derives from the kernel's state alone who has what, and compares it with the server's books.
 
-use fake_kernel::{Capability, FakeKernel, FrameUse, Kind};
+use crate::scan_accounts::{scan_reservations, scan_slots};
+use crate::scan_shared::{Shared, clients_by_space, scan_dataspaces};
+use fake_kernel::{Capability, FakeKernel, FrameUse, Kind, RESET_GRANULE};
 use kmalloc_protocol::window::Window;
 use kmalloc_server::Server;
 use kmalloc_server::client::{CLIENTS_MAX, Life};
 use kmalloc_server::kernel::{ClientIndex, Slot, Table};
 use kmalloc_server::physical::{
-    CHUNK_PAGES, Chunk, ChunkForm, LARGE_PAGES, Large, LargeForm, Page, Physical,
+    CHUNK_PAGES, Chunk, ChunkForm, Cleaning, LARGE_PAGES, Large, LargeForm, Page, Physical,
 };
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Checks every invariant that must hold between two requests.
 ///
@@ -25,7 +28,8 @@ pub fn scan(server: &Server<FakeKernel>) {
     );
     let books = server.books();
     assert!(books.balance(), "{books:?}");
-    let free = scan_pages(kernel, physical);
+    let shared = scan_dataspaces(server);
+    let free = scan_pages(kernel, physical, &shared);
     assert_eq!(
         free.pages,
         physical.free_pages(),
@@ -36,34 +40,50 @@ pub fn scan(server: &Server<FakeKernel>) {
         physical.ready_pages() + physical.dirty_pages(),
         "each free frame is either known to be zero or not"
     );
+    let cleaning = physical.cleaning().map_or(0, Cleaning::page_count);
+    assert_eq!(
+        free.usable + free.dirty_larges + cleaning,
+        free.pages,
+        "what is free and can't be had is dirty or being cleaned"
+    );
+    assert_eq!(free.usable, physical.usable_pages());
     scan_untypeds(kernel, physical);
-    scan_clients(server);
+    scan_clients(server, &shared, free.held);
+    scan_reservations(server);
+    scan_slots(server, &shared);
 }
 
 /// What of memory is free.
 #[derive(Default)]
 struct Free {
     pages: usize,
+    /// In dirty large pages.
+    dirty_larges: usize,
+    /// What a call could take.
+    usable: usize,
+    /// Frames, without those being cleaned.
     frames: usize,
+    /// Frames that are mapped nowhere and not free: start pages of clients that are being built.
+    held: usize,
 }
 
 /// Every page: no frame is free and in use, none is neither.
-fn scan_pages(kernel: &FakeKernel, physical: &Physical) -> Free {
+fn scan_pages(kernel: &FakeKernel, physical: &Physical, shared: &Shared<'_>) -> Free {
     let mut free = Free::default();
     for page in (0..physical.page_capacity() as u32).map(Page) {
         let expected = match kernel.capability(Slot::Page(page)).map(|page| &page.kind) {
             Some(Kind::Frame { usage, .. }) => {
-                if *usage == FrameUse::Unmapped {
-                    free.frames += 1;
-                    // A run of this page alone would be taken as it is.
-                    let index = page.index();
-                    let is_ready = physical.next_step_for_run(index..index + 1).is_none();
+                let is_shared = shared.contains_key(&page);
+                if *usage == FrameUse::Unmapped && !is_shared && !physical.is_free(page) {
+                    free.held += 1;
+                } else if *usage == FrameUse::Unmapped && !is_shared {
+                    free.frames += usize::from(!is_being_cleaned(physical, page));
                     assert!(
-                        !is_ready || kernel.is_zero_page(page),
+                        !physical.is_ready(page) || kernel.is_zero_page(page),
                         "{page:?} counts as zero and is not"
                     );
                 }
-                *usage == FrameUse::Unmapped
+                *usage == FrameUse::Unmapped && !is_shared && physical.is_free(page)
             }
             Some(_) => false,
             None => match physical.chunk_form(page.chunk()) {
@@ -80,9 +100,41 @@ fn scan_pages(kernel: &FakeKernel, physical: &Physical) -> Free {
             kernel.capability(Slot::Page(page)),
             physical.chunk_form(page.chunk())
         );
+        let large = page.chunk().large();
+        let is_dirty_large = physical.large_form(large) == LargeForm::Whole
+            && !physical.is_clean_large(large)
+            && !is_being_cleaned(physical, page);
+        free.dirty_larges += usize::from(is_dirty_large);
+        free.usable +=
+            usize::from(expected && !is_dirty_large && !is_being_cleaned(physical, page));
         free.pages += usize::from(expected);
     }
     free
+}
+
+fn is_being_cleaned(physical: &Physical, page: Page) -> bool {
+    physical
+        .cleaning()
+        .is_some_and(|cleaning| cleaning.contains(page))
+}
+
+/// What counts as clean was used as far as one granule at the most, and is zero.
+fn check_clean(kernel: &FakeKernel, untyped: Slot, pages: Range<usize>) {
+    let Some(Kind::Untyped { watermark, .. }) =
+        kernel.capability(untyped).map(|untyped| &untyped.kind)
+    else {
+        panic!("{untyped:?} is clean and not there");
+    };
+    assert!(
+        *watermark <= RESET_GRANULE,
+        "{untyped:?} is clean and was used as far as {watermark}"
+    );
+    for page in pages {
+        assert!(
+            kernel.is_zero_page(Page(page as u32)),
+            "{untyped:?} is clean and not zero"
+        );
+    }
 }
 
 /// Every untyped: it is held in the form that the books say.
@@ -97,6 +149,9 @@ fn scan_untypeds(kernel: &FakeKernel, physical: &Physical) {
             ChunkForm::Objects => children.is_some(),
         };
         assert!(expected, "{chunk:?} is {form:?} and has {children:?}");
+        if physical.is_clean_chunk(chunk) {
+            check_clean(kernel, Slot::Chunk(chunk), chunk.pages());
+        }
     }
     for large in (0..physical.large_capacity() as u32).map(Large) {
         let children = children(kernel.capability(Slot::Large(large)));
@@ -108,6 +163,9 @@ fn scan_untypeds(kernel: &FakeKernel, physical: &Physical) {
             LargeForm::Frame => children == Some(1) && is_frame,
         };
         assert!(expected, "{large:?}: {:?}", physical.large_form(large));
+        if physical.is_clean_large(large) {
+            check_clean(kernel, Slot::Large(large), large.pages());
+        }
     }
 }
 
@@ -119,53 +177,91 @@ fn children(untyped: Option<&Capability>) -> Option<usize> {
 }
 
 /// Every client: it is charged for exactly what it has.
-fn scan_clients(server: &Server<FakeKernel>) {
+fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>, mut held: usize) {
     let kernel = server.kernel();
     let physical = server.physical();
-    let mut clients = BTreeMap::new();
+    let mut charges: BTreeMap<ClientIndex, usize> = BTreeMap::new();
+    for dataspace in shared.values() {
+        *charges.entry(dataspace.maker).or_default() += 1;
+    }
+    let clients = clients_by_space(server);
+    // They may have no address space yet.
+    let mut half_built = Vec::new();
     for index in (0..CLIENTS_MAX as u16).map(ClientIndex) {
         let account = server.client(index).expect("a place in the registry");
         match account.life {
             Life::Alive => {
-                clients.insert(Page(account.vspace), index);
                 let running = kernel.threads(index).count();
                 assert!(running >= 1, "{index:?} runs");
                 assert_eq!(running, usize::from(account.threads), "{index:?} runs");
             }
-            life => {
-                assert_eq!(life, Life::Vacant, "{index:?} is gone");
+            Life::Building | Life::Ending => {
+                half_built.push(index);
+                charges.entry(index).or_default();
+                let running = kernel.threads(index).next();
+                assert_eq!(running, None, "{index:?} does not run");
+            }
+            Life::Lingering => {
+                let left = charges.get(&index).copied().unwrap_or(0);
+                assert!(
+                    left > 0 || server.has_work(),
+                    "{index:?} has no reason to stay"
+                );
+                assert_eq!(account.committed_pages, left, "{index:?} has nothing else");
+                let running = kernel.threads(index).next();
+                assert_eq!(running, None, "{index:?} does not run");
+            }
+            Life::Vacant | Life::Dead => {
                 assert_eq!(account.committed_pages, 0, "{index:?} has nothing");
                 let running = kernel.threads(index).next();
                 assert_eq!(running, None, "{index:?} does not run");
             }
         }
     }
-    let mut charges: BTreeMap<ClientIndex, usize> = BTreeMap::new();
+    let is_alive = |client: ClientIndex| {
+        let account = server.client(client);
+        account.is_some_and(|account| account.life == Life::Alive)
+    };
     let mut segments = BTreeMap::new();
-    let mut mapped = 0;
+    let (mut mapped, mut attached) = (0, 0);
     for (root, space) in kernel.spaces() {
         let client = *clients.get(&root).expect("an address space has a client");
         let charge = charges.entry(client).or_default();
-        for (address, page) in space.pages() {
-            check_frame(kernel, Slot::Page(page), root, address);
-            assert!(!physical.is_free(page), "{page:?} is mapped and free");
-            *charge += 1;
-            mapped += 1;
+        for (address, slot) in space.pages() {
+            check_frame(kernel, slot, root, address);
+            let is_shared = Window::of(address) == Some(Window::Shared);
+            match slot {
+                Slot::Page(page) => {
+                    assert!(!physical.is_free(page), "{page:?} is mapped and free");
+                    assert!(!is_shared, "{page:?} at {address:#x} is shared with nobody");
+                    *charge += 1;
+                    mapped += 1;
+                }
+                Slot::Copy(_) => {
+                    assert!(is_shared, "{slot:?} at {address:#x}");
+                    attached += 1;
+                }
+                other => panic!("{other:?} is mapped as a page"),
+            }
         }
         for (address, large) in space.larges() {
             check_frame(kernel, Slot::LargeFrame(large), root, address);
             assert_eq!(physical.large_form(large), LargeForm::Frame);
-            claim_segment(&mut segments, address, client);
+            claim_segment(&mut segments, address, client, is_alive);
             *charge += LARGE_PAGES;
+        }
+        for (address, frame) in space.devices() {
+            check_frame(kernel, Slot::Device(frame), root, address);
         }
         for (level, address, table) in space.tables() {
             assert_eq!(physical.chunk_form(table.chunk()), ChunkForm::Objects);
             if level == Table::PageTable {
-                claim_segment(&mut segments, address, client);
+                claim_segment(&mut segments, address, client, is_alive);
             }
         }
     }
     assert_eq!(mapped, count_mapped(kernel, physical), "no mapping is lost");
+    assert_eq!(attached, kernel.copies().count(), "no copy is lost");
     for (segment, frames) in kernel.ledgers() {
         let owner = segments
             .get(&segment)
@@ -174,17 +270,39 @@ fn scan_clients(server: &Server<FakeKernel>) {
     }
     charge_chunks(server, &mut charges);
     for (client, charge) in charges {
-        let committed = server.client(client).map(|account| account.committed_pages);
-        assert_eq!(committed, Some(charge), "{client:?} is charged right");
+        let account = server.client(client).expect("a client");
+        let mut charge = charge;
+        if half_built.contains(&client) && account.committed_pages == charge + 1 && held > 0 {
+            charge += 1;
+            held -= 1;
+        }
+        assert_eq!(
+            account.committed_pages, charge,
+            "{client:?} is charged right"
+        );
     }
+    assert_eq!(
+        held, 0,
+        "frames that nobody has mapped and nobody is charged for"
+    );
 }
 
-/// A segment of the windows belongs to one client, in whichever window.
-fn claim_segment(segments: &mut BTreeMap<u32, ClientIndex>, address: usize, client: ClientIndex) {
+/// A segment of the windows belongs to one client that is alive, in whichever window. Tables of one that has ended may
+/// outlast its segments.
+fn claim_segment(
+    segments: &mut BTreeMap<u32, ClientIndex>,
+    address: usize,
+    client: ClientIndex,
+    is_alive: impl Fn(ClientIndex) -> bool,
+) {
     if let Some(window) = Window::of(address) {
         let segment = ((address - window.base()) >> 21) as u32;
-        let other = segments.insert(segment, client);
-        assert_eq!(other, None, "segment {segment} is mapped twice");
+        match segments.get(&segment) {
+            Some(other) if is_alive(*other) => {
+                assert!(!is_alive(client), "segment {segment} is mapped twice");
+            }
+            _ => drop(segments.insert(segment, client)),
+        }
     }
 }
 
@@ -223,6 +341,7 @@ fn count_mapped(kernel: &FakeKernel, physical: &Physical) -> usize {
 /// one that holds only tables that never were is charged to whoever is charged for 16 pages too many.
 fn charge_chunks(server: &Server<FakeKernel>, charges: &mut BTreeMap<ClientIndex, usize>) {
     let (kernel, physical) = (server.kernel(), server.physical());
+    let clients = clients_by_space(server);
     let mut unknown = 0;
     for chunk in (0..(physical.page_capacity() / CHUNK_PAGES) as u32).map(Chunk) {
         if physical.chunk_form(chunk) != ChunkForm::Objects {
@@ -236,7 +355,7 @@ fn charge_chunks(server: &Server<FakeKernel>, charges: &mut BTreeMap<ClientIndex
         };
         let owners = children
             .iter()
-            .filter_map(|child| owner_of_object(server, *child))
+            .filter_map(|child| owner_of_object(kernel, &clients, *child))
             .collect::<Vec<_>>();
         assert!(
             owners.windows(2).all(|pair| pair[0] == pair[1]),
@@ -259,19 +378,19 @@ fn charge_chunks(server: &Server<FakeKernel>, charges: &mut BTreeMap<ClientIndex
     assert_eq!(unknown, 0, "chunks of objects that nobody is charged for");
 }
 
-fn owner_of_object(server: &Server<FakeKernel>, slot: Slot) -> Option<ClientIndex> {
+fn owner_of_object(
+    kernel: &FakeKernel,
+    clients: &BTreeMap<Page, ClientIndex>,
+    slot: Slot,
+) -> Option<ClientIndex> {
     if let Slot::Client(client, _) = slot {
         return Some(client);
     }
-    match server.kernel().capability(slot)?.kind {
+    match kernel.capability(slot)?.kind {
         Kind::Table {
             place: Some((space, _)),
             ..
-        } => (0..CLIENTS_MAX as u16).map(ClientIndex).find(|client| {
-            server
-                .client(*client)
-                .is_some_and(|account| account.vspace == space.0)
-        }),
+        } => clients.get(&space).copied(),
         _ => None,
     }
 }

@@ -5,12 +5,13 @@ use crate::scan::scan;
 use fake_kernel::FakeKernel;
 use kmalloc_protocol::message::{BYTES_MAX, bytes_of, decode_response, encode_long, encode_short};
 use kmalloc_protocol::window::Window;
-use kmalloc_protocol::{Error, LABEL, Reply, Request, Response, Stats};
-use kmalloc_server::client::{Badge, End, Obituary};
-use kmalloc_server::kernel::{ClientIndex, Mapping, Table};
-use kmalloc_server::physical::{Large, LargeForm, Page};
+use kmalloc_protocol::{Error, Events, LABEL, Reply, Request, Response, Stats};
+use kmalloc_server::client::{Badge, End, Fault, Obituary};
+use kmalloc_server::kernel::{ClientIndex, Kernel, Mapping, Object, Refused, Slot, Table, Worker};
+use kmalloc_server::physical::{Cleaning, GRAIN_BITS, Large, LargeForm, Page};
 use kmalloc_server::spawn::{Load, Spawn};
-use kmalloc_server::{Books, Outcome, Server};
+use kmalloc_server::{Books, Built, Outcome, Server, Work};
+use std::collections::BTreeMap;
 
 /// 16 MiB that begin at 16 MiB, a chunk, and some pages.
 pub const RAM: &[(u64, u32)] = &[
@@ -22,6 +23,7 @@ pub const RAM: &[(u64, u32)] = &[
 /// No limit.
 pub const UNLIMITED: u64 = u64::MAX;
 pub const PAGE: u64 = 4096;
+pub const CHUNK: u64 = 16 * PAGE;
 pub const MIB: u64 = 1 << 20;
 
 /// The parts of the program that every client of the tests is.
@@ -49,7 +51,11 @@ pub fn program(memory_limit: u64) -> Spawn<'static> {
         data: b"data of the manifest",
         stack_pages: 4,
         priority: 100,
+        budget: None,
         memory_limit,
+        memory_reserved: 0,
+        slot_limit: None,
+        children_max: CHILDREN_MAX,
     }
 }
 
@@ -59,6 +65,7 @@ pub enum Answer {
     Response(Response),
     Printed(String),
     Ended(Obituary),
+    Retried,
     Ignored,
 }
 
@@ -67,8 +74,24 @@ pub struct System {
     pub server: Server<FakeKernel>,
     /// Requests between two scans; 1 scans after each.
     pub scan_every: u64,
+    /// The most bytes that one kernel call zeroed in the last request.
+    pub last_zeroed: u64,
+    /// Clients by their names in the manifest.
+    pub names: BTreeMap<String, ClientIndex>,
+    /// Whether all work is done as soon as there is any; else by [`System::work`] and [`System::settle`] alone.
+    pub settles: bool,
+    /// Who may kill whom, besides their own children.
+    pub killers: Vec<(ClientIndex, ClientIndex)>,
+    /// Clients that work ended or that could not be built, and clients that are gone, in that order.
+    pub ended: Vec<(ClientIndex, Obituary)>,
+    pub gone: Vec<ClientIndex>,
     requests: u64,
 }
+
+/// The limit of a client that another starts, where the request does not say.
+pub const CHILD_LIMIT: u64 = 1 << 20;
+/// Children that a client of the tests may have.
+pub const CHILDREN_MAX: u16 = 8;
 
 impl System {
     pub fn new(ram: &[(u64, u32)]) -> System {
@@ -85,6 +108,12 @@ impl System {
         System {
             server: Server::new(kernel, physical, mcs),
             scan_every: 1,
+            last_zeroed: 0,
+            names: BTreeMap::new(),
+            settles: true,
+            killers: Vec::new(),
+            ended: Vec::new(),
+            gone: Vec::new(),
             requests: 0,
         }
     }
@@ -100,6 +129,11 @@ impl System {
         client
     }
 
+    /// Microseconds since boot.
+    pub fn now_us(&mut self) -> u64 {
+        self.server.kernel_mut().now_us().expect("a clock")
+    }
+
     pub fn badge(&self, client: ClientIndex) -> u64 {
         let generation = self.server.client(client).map_or(0, |it| it.generation);
         Badge {
@@ -112,17 +146,130 @@ impl System {
 
     /// A message as it comes from the kernel.
     pub fn send(&mut self, badge: u64, label: u64, caps: bool, message: &[u8]) -> Answer {
-        let answer = match self.server.handle(badge, label, caps, message) {
-            Outcome::Respond(response) => Answer::Response(over_the_wire(&response)),
-            Outcome::Print { text, .. } => Answer::Printed(text.to_string()),
-            Outcome::Ended { obituary, .. } => Answer::Ended(obituary),
-            Outcome::Ignore => Answer::Ignored,
-        };
+        self.server.kernel_mut().take_zeroed_max();
+        let outcome = self.server.handle(badge, label, caps, message);
+        let answer = self.answer_of(outcome);
+        self.last_zeroed = self.server.kernel_mut().take_zeroed_max();
+        let zeroed = self.last_zeroed;
+        assert!(
+            zeroed <= CHUNK,
+            "one kernel call in a request zeroes {zeroed} bytes"
+        );
+        if self.settles {
+            self.settle();
+        }
         self.requests += 1;
         if self.requests.is_multiple_of(self.scan_every) {
             scan(&self.server);
         }
         answer
+    }
+
+    fn answer_of(&mut self, outcome: Outcome<'_>) -> Answer {
+        match outcome {
+            Outcome::Respond(response) => Answer::Response(over_the_wire(&response)),
+            Outcome::Print { text, .. } => Answer::Printed(text.to_string()),
+            Outcome::Find { client, name } => {
+                let found = self.names.get(name).copied();
+                Answer::Response(over_the_wire(&self.server.found(client, found)))
+            }
+            Outcome::Ended { obituary, .. } => Answer::Ended(obituary),
+            Outcome::Start {
+                parent,
+                memory,
+                text,
+            } => Answer::Response(over_the_wire(&self.start_child(parent, memory, text))),
+            Outcome::Kill {
+                client,
+                target,
+                own,
+            } => self.kill_for(client, target, own),
+            Outcome::Retry => Answer::Retried,
+            Outcome::Ignore => Answer::Ignored,
+        }
+    }
+
+    /// The manifest of the tests has one program for children, `child`.
+    fn start_child(&mut self, parent: ClientIndex, memory: u64, text: &str) -> Response {
+        if text.split('\0').next() != Some("child") {
+            return Err(Error::NotPermitted);
+        }
+        let limit = if memory == 0 { CHILD_LIMIT } else { memory };
+        let child = self.server.begin(Some(parent), &program(limit))?;
+        let handle = self.server.handle_of(child);
+        Ok(Reply::Client { handle })
+    }
+
+    fn kill_for(&mut self, client: ClientIndex, target: ClientIndex, own: bool) -> Answer {
+        if !own && !self.killers.contains(&(client, target)) {
+            return Answer::Response(Err(Error::NotPermitted));
+        }
+        match self.server.end(target, End::Killed) {
+            Outcome::Ended { obituary, .. } if target == client => Answer::Ended(obituary),
+            Outcome::Ended { client, obituary } => {
+                self.ended.push((client, obituary));
+                Answer::Response(Ok(Reply::Done))
+            }
+            _ => Answer::Response(Ok(Reply::Done)),
+        }
+    }
+
+    /// One slice of work; false when there is none.
+    pub fn work(&mut self) -> bool {
+        let work = self.server.work();
+        match work {
+            Work::Idle => {}
+            Work::Done => {}
+            Work::Build(client) => {
+                let account = self.server.client(client).expect("a client");
+                let limit = (account.limit_pages as u64) << 12;
+                if let Built::Failed(Outcome::Ended { client, obituary }) =
+                    self.server.build(client, &program(limit), 3)
+                {
+                    self.ended.push((client, obituary));
+                }
+            }
+            Work::Ended { client, obituary } => self.ended.push((client, obituary)),
+            Work::Gone(client) => self.gone.push(client),
+        }
+        if self.scan_every == 1 {
+            scan(&self.server);
+        }
+        work != Work::Idle
+    }
+
+    /// Does all the work there is.
+    pub fn settle(&mut self) {
+        while self.server.kernel_mut().take_wake(Worker::Reclaimer) {
+            while self.work() {}
+        }
+        assert!(
+            !self.server.has_work(),
+            "there is work that nobody was woken for"
+        );
+    }
+
+    /// A child that runs.
+    pub fn start(&mut self, parent: ClientIndex, memory: u64) -> Result<u64, Error> {
+        let text = "child";
+        self.call(parent, Request::Start { memory, text })
+            .map(|reply| match reply {
+                Reply::Client { handle } => handle,
+                other => panic!("no client but {other:?}"),
+            })
+    }
+
+    /// The place of the client behind a handle.
+    pub fn place(&self, handle: u64) -> ClientIndex {
+        self.server.client_of(handle).expect("a client")
+    }
+
+    /// What a client is told when it asks what happened.
+    pub fn events(&mut self, client: ClientIndex) -> Events {
+        match self.call(client, Request::Events) {
+            Ok(Reply::Events { events }) => Events::from_bits_retain(events),
+            other => panic!("no events but {other:?}"),
+        }
     }
 
     /// A request and what became of it.
@@ -214,6 +361,67 @@ impl System {
         })
     }
 
+    pub fn handle(&self, client: ClientIndex) -> u64 {
+        self.server.handle_of(client)
+    }
+
+    /// A dataspace of so many bytes; its token.
+    pub fn make_dataspace(&mut self, client: ClientIndex, size: u64) -> Result<u64, Error> {
+        self.call(client, Request::MakeDataspace { size })
+            .map(|reply| match reply {
+                Reply::Dataspace { token, size: whole } => {
+                    assert_eq!(whole, size.next_multiple_of(PAGE));
+                    token
+                }
+                other => panic!("no dataspace but {other:?}"),
+            })
+    }
+
+    pub fn share(
+        &mut self,
+        client: ClientIndex,
+        token: u64,
+        with: ClientIndex,
+        writable: bool,
+    ) -> Response {
+        let handle = self.handle(with);
+        let writable = writable.into();
+        self.call(
+            client,
+            Request::ShareDataspace {
+                writable,
+                token,
+                handle,
+            },
+        )
+    }
+
+    /// Where a dataspace is mapped now.
+    pub fn attach(
+        &mut self,
+        client: ClientIndex,
+        token: u64,
+        writable: bool,
+    ) -> Result<u64, Error> {
+        let writable = writable.into();
+        self.call(client, Request::Attach { writable, token })
+            .map(|reply| match reply {
+                Reply::Region { address, .. } => {
+                    assert_eq!(Window::of(address as usize), Some(Window::Shared));
+                    address
+                }
+                other => panic!("no region but {other:?}"),
+            })
+    }
+
+    pub fn detach(&mut self, client: ClientIndex, address: u64) -> Response {
+        self.call(client, Request::Detach { address })
+    }
+
+    pub fn close(&mut self, client: ClientIndex, token: u64) -> Response {
+        self.call(client, Request::CloseDataspace { token })
+    }
+
     /// One more thread; where it begins does not matter here.
     pub fn start_thread(&mut self, client: ClientIndex) -> Response {
         let request = Request::StartThread {
@@ -231,14 +439,64 @@ impl System {
         }
     }
 
+    /// A message on the fault endpoint.
+    pub fn fault(&mut self, badge: u64, fault: Fault) -> Answer {
+        let outcome = self.server.fault(badge, fault);
+        let answer = self.answer_of(outcome);
+        if self.settles {
+            self.settle();
+        }
+        answer
+    }
+
     /// Ends a client from outside.
     pub fn kill(&mut self, client: ClientIndex) -> Obituary {
         let outcome = self.server.end(client, End::Killed);
         let Outcome::Ended { obituary, .. } = outcome else {
             panic!("{client:?} to be killed: {outcome:?}");
         };
+        if self.settles {
+            self.settle();
+        }
         scan(&self.server);
         obituary
+    }
+
+    /// Does the next cleaning job as the cleaner does; whether there was one. A refusal is the kernel's.
+    pub fn clean_next(&mut self) -> Option<Result<Cleaning, Refused>> {
+        let cleaning = self.server.next_cleaning()?;
+        let kernel = self.server.kernel_mut();
+        let result = match cleaning {
+            Cleaning::Pages { .. } => {
+                let mut pages = cleaning.pages();
+                pages.try_for_each(|page| kernel.scrub(page))
+            }
+            Cleaning::Chunk(chunk) => clean_untyped(kernel, Slot::Chunk(chunk)),
+            Cleaning::Large(large) => clean_untyped(kernel, Slot::Large(large)),
+            Cleaning::Gather(large) => kernel
+                .revoke(Slot::Large(large))
+                .and_then(|()| clean_untyped(kernel, Slot::Large(large))),
+        };
+        self.server.cleaned(result.is_ok());
+        Some(result.map(|()| cleaning))
+    }
+
+    /// The kernel refuses to clean what is being cleaned. Of a large page that was to be gathered nothing is left then.
+    pub fn give_up_cleaning(&mut self) {
+        if let Some(Cleaning::Gather(large)) = self.server.physical().cleaning() {
+            let revoked = self.server.kernel_mut().revoke(Slot::Large(large));
+            revoked.expect("the kernel revokes");
+        }
+        self.server.cleaned(false);
+    }
+
+    /// Has the cleaner run until it has nothing to do.
+    pub fn clean(&mut self) {
+        self.server.kernel_mut().take_wake(Worker::Cleaner);
+        while let Some(result) = self.clean_next() {
+            result.expect("the kernel cleans");
+        }
+        scan(&self.server);
     }
 
     pub fn books(&self) -> Books {
@@ -347,6 +605,13 @@ pub fn filled(system: &System, client: ClientIndex, address: u64, bytes: u64, wo
         })
 }
 
+/// Has the kernel zero what was used of an untyped.
+fn clean_untyped(kernel: &mut FakeKernel, untyped: Slot) -> Result<(), Refused> {
+    kernel.retype(untyped, Object::Untyped(GRAIN_BITS), Slot::Scratch, 1)?;
+    kernel.delete(Slot::Scratch)
+}
+
+/// What a client sees of an outcome.
 /// The address of a block that was replied.
 pub fn block(response: Response) -> Result<u64, Error> {
     response.map(|reply| match reply {
@@ -376,7 +641,7 @@ fn over_the_wire(response: &Response) -> Response {
         }
         None => {
             assert!(
-                matches!(response, Ok(Reply::Stats(_))),
+                matches!(response, Ok(Reply::Stats(_) | Reply::Ended(_))),
                 "{response:?} does not fit four words"
             );
             let mut bytes = [0xee; BYTES_MAX];

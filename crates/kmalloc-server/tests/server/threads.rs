@@ -2,11 +2,11 @@
 //! Threads of one client: what each has, how many there are, what stays after a failure, and that they end together.
 
 use crate::scan::scan;
-use crate::system::{Answer, PAGE, RAM, System, UNLIMITED};
+use crate::system::{Answer, PAGE, RAM, System, UNLIMITED, program};
 use kmalloc_protocol::{Error, Reply, Request};
-use kmalloc_server::Outcome;
 use kmalloc_server::client::{Badge, End, Fault, FaultKind};
-use kmalloc_server::kernel::{ClientObject, Kernel, Slot, THREADS_MAX, ThreadIndex};
+use kmalloc_server::kernel::{Budget, ClientObject, Kernel, Slot, THREADS_MAX, ThreadIndex};
+use kmalloc_server::spawn::Spawn;
 
 const IPC_BUFFER: u64 = 0x20_1000;
 const CODE: u32 = 77;
@@ -49,6 +49,31 @@ fn each_thread_has_its_own_buffer_and_all_share_the_rest() {
             assert_eq!(thread.priority, first.priority);
             assert_eq!(thread.badge, first.badge);
             assert_eq!(thread.fault_badge, first.fault_badge);
+        }
+    }
+}
+
+#[test]
+fn each_thread_has_the_budget_of_its_client_and_of_no_other() {
+    let limited = Budget {
+        budget_us: 2_000,
+        period_us: 5_000,
+    };
+    for mut system in machines() {
+        for budget in [Some(limited), None] {
+            let spawn = Spawn {
+                budget,
+                ..program(UNLIMITED)
+            };
+            let client = system.try_spawn(&spawn).expect("a client starts");
+            assert_eq!(system.start_thread(client), Ok(Reply::Done));
+            let budgets = system.server.kernel().threads(client);
+            assert_eq!(
+                budgets.map(|thread| thread.budget).collect::<Vec<_>>(),
+                [budget; 2]
+            );
+            // The place goes to the next client, and the budget does not.
+            system.kill(client);
         }
     }
 }
@@ -193,13 +218,14 @@ fn all_threads_end_with_the_client_however_it_ends() {
                     let answer = system.answer(client, Request::Exit { status });
                     assert!(matches!(answer, Answer::Ended(_)), "{answer:?}");
                 }
-                End::Killed => drop(system.kill(client)),
+                End::Killed | End::NotStarted(_) => drop(system.kill(client)),
                 End::Fault(fault) => {
-                    let outcome = system.server.fault(fault_badge, fault);
-                    assert!(matches!(outcome, Outcome::Ended { .. }), "{outcome:?}");
+                    let answer = system.fault(fault_badge, fault);
+                    assert!(matches!(answer, Answer::Ended(_)), "{answer:?}");
                 }
             }
             assert_eq!(system.server.kernel().fallible_calls(), calls);
+            system.settle();
             scan(&system.server);
             assert_eq!(system.books().free, free);
         }

@@ -32,7 +32,7 @@ impl Config {
         Ok(config)
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         Ok(Self {
             options: serde_json::from_str(text)?,
         })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-use kmalloc_manifest::{FaultKind, PRIORITY_DEFAULT};
+use kmalloc_manifest::{Budget, FaultKind, OnFailure, PRIORITY_DEFAULT, Report};
 
 use super::*;
 
@@ -29,6 +29,7 @@ fn refusal(fields: &str) -> (usize, &'static str, String) {
 fn a_client_takes_the_defaults() {
     let text = format!("{PROGRAM}[[client]]\nname = \"hello\"\nmemory_limit = \"1MiB\"\n");
     let manifest = read(&text).unwrap();
+    assert_eq!(manifest.kernel, None);
     assert_eq!(manifest.run, RunSettings::default());
     assert_eq!(
         manifest.programs,
@@ -45,11 +46,23 @@ fn a_client_takes_the_defaults() {
             program: 0,
             arguments: Vec::new(),
             priority: PRIORITY_DEFAULT,
+            budget: None,
             memory_limit: Size(1 << 20),
+            memory_reserved: Size(0),
+            slot_limit: None,
             start: true,
             service: false,
             serves: None,
             calls: None,
+            on_failure: OnFailure::Leave,
+            restarts_max: 0,
+            lives: None,
+            starts: Vec::new(),
+            kills: Vec::new(),
+            children_max: 0,
+            report: Report::Each,
+            devices: Vec::new(),
+            movable: false,
             expect: Expectation::Exit(0),
             tap: false,
             expect_held: None,
@@ -62,22 +75,30 @@ fn a_client_takes_the_defaults() {
 #[test]
 fn every_field_is_read() {
     let manifest = read(&format!(
-        "[run]\nmemory = \"64M\"\ntimeout = 7\nrefused = \"needs\"\n{PROGRAM}\
+        "kernel = \"mcs\"\n[run]\nmemory = \"64M\"\ntimeout = 7\ntimer = true\nrefused = \"needs\"\n\
+         devices = [\"edu\"]\ndisk = \"1M\"\n{PROGRAM}\
          [[program]]\nname = \"own\"\nelf = \"bin/own.elf\"\n\
          [[client]]\nname = \"a\"\nprogram = \"own\"\narguments = [\"x\", \"y z\"]\npriority = 3\n\
-         memory_limit = 4096\nexpect = \"fault:vm:0x1000\"\nstart = false\ntap = true\n\
-         held = \"4K\"\ndata = \"blob\"\n\
+         budget_us = 2000\nperiod_us = 5000\n\
+         memory_limit = 4096\nmemory_reserved = \"4K\"\nslot_limit = 70\nexpect = \"fault:vm:0x1000\"\nstart = false\ntap = true\n\
+         held = \"4K\"\ndata = \"blob\"\ndevices = [\"edu\", \"pci:8086:100e\"]\nmovable = true\n\
          [[client]]\nname = \"b\"\nprogram = \"hello\"\nmemory_limit = \"1G\"\ntrace = \"good.trace\"\n"
     ))
     .unwrap();
+    assert_eq!(manifest.kernel, Some(KernelKind::Mcs));
     let timeout = Some(Duration::from_secs(7));
     let refused = Some("needs".into());
     assert_eq!(
         manifest.run,
         RunSettings {
+            stopped_by: None,
+            pressure_mark: None,
             memory: Some(Size(64 << 20)),
             timeout,
-            refused
+            timer: true,
+            refused,
+            devices: vec!["edu"],
+            disk: Some(Disk::Made(Size(1 << 20))),
         }
     );
     let Source::File(file) = &manifest.programs[1].source else {
@@ -88,11 +109,22 @@ fn every_field_is_read() {
         panic!("not two clients")
     };
     assert_eq!((a.program, a.priority, a.memory_limit), (1, 3, Size(4096)));
+    assert_eq!((a.memory_reserved, a.slot_limit), (Size(4096), Some(70)));
     assert_eq!(a.arguments, ["x", "y z"]);
+    let (budget_us, period_us) = (2000, 5000);
+    assert_eq!(
+        a.budget,
+        Some(Budget {
+            budget_us,
+            period_us
+        })
+    );
     let (kind, address) = (Some(FaultKind::VirtualMemory), Some(0x1000));
     assert_eq!(a.expect, Expectation::Fault { kind, address });
     assert_eq!((a.start, a.tap, a.expect_held), (false, true, Some(4096)));
     assert_eq!(a.data, b"bytes");
+    assert!(a.movable && !b.movable);
+    assert_eq!(a.devices, [(0x1234, 0x11e8), (0x8086, 0x100e)]);
     assert_eq!(
         kmalloc_trace::Trace::decode(&b.data)
             .unwrap()
@@ -148,6 +180,18 @@ fn broken_fields_are_named_with_their_line() {
             "client.memory_limit",
             "amount",
         ),
+        (
+            "name = \"hello\"\nmemory_limit = \"1M\"\nmemory_reserved = \"2M\"\n",
+            7,
+            "client.memory_reserved",
+            "more than memory_limit",
+        ),
+        (
+            "name = \"hello\"\nmemory_limit = \"1M\"\nslot_limit = -1\n",
+            7,
+            "client.slot_limit",
+            "0 to",
+        ),
         ("name = \"hello\"\n", 4, "", "memory_limit"),
         (
             "name = \"hello\"\nmemory_limit = true\n",
@@ -172,6 +216,36 @@ fn broken_fields_are_named_with_their_line() {
             8,
             "",
             "(in `priority = \"high\"`)",
+        ),
+        (
+            &format!("{good}budget_us = 1\n"),
+            8,
+            "client.budget_us",
+            "`period_us` is missing",
+        ),
+        (
+            &format!("{good}period_us = 1\n"),
+            8,
+            "client.period_us",
+            "`budget_us` is missing",
+        ),
+        (
+            &format!("{good}budget_us = 0\nperiod_us = 10\n"),
+            8,
+            "client.budget_us",
+            "1 to 4294967295 microseconds",
+        ),
+        (
+            &format!("{good}budget_us = 10\nperiod_us = 4294967296\n"),
+            9,
+            "client.period_us",
+            "1 to 4294967295 microseconds",
+        ),
+        (
+            &format!("{good}budget_us = 11\nperiod_us = 10\n"),
+            8,
+            "client.budget_us",
+            "11 microseconds do not fit in a period of 10",
         ),
         (
             &format!("{good}expect = \"success\"\n"),
@@ -280,6 +354,32 @@ fn a_program_is_a_package_with_features_or_files_in_c() {
 }
 
 #[test]
+fn systems_say_what_they_need() {
+    let other = Config::parse("{}").unwrap();
+    let mcs = Config::parse("{\"KERNEL_MCS\": true}").unwrap();
+    let system = |head: &str| {
+        let client = "[[client]]\nname = \"hello\"\nmemory_limit = 1\n";
+        read(&format!("{head}\n{PROGRAM}{client}"))
+    };
+    for (head, on_other, on_mcs, counted) in [
+        ("", true, true, true),
+        ("kernel = \"mcs\"", false, true, true),
+        ("[run]\ntimer = true", true, true, false),
+        ("kernel = \"mcs\"\n[run]\ntimer = true", false, true, false),
+    ] {
+        let system = system(head).unwrap();
+        let fits = |config, icount| system.unfit_for(config, icount).is_none();
+        assert_eq!(fits(&other, false), on_other, "{head}");
+        assert_eq!(fits(&other, true), on_other, "{head}");
+        assert_eq!(fits(&mcs, false), on_mcs, "{head}");
+        assert_eq!(fits(&mcs, true), counted, "{head}");
+    }
+    let error = system("kernel = \"fast\"").unwrap_err();
+    assert_eq!(error.line, 1);
+    assert!(error.reason.contains("`mcs`"), "{}", error.reason);
+}
+
+#[test]
 fn a_system_without_clients_is_refused() {
     let error = read(PROGRAM).unwrap_err();
     assert_eq!(error.field, "client");
@@ -300,4 +400,18 @@ fn a_missing_file_is_named() {
         error.to_string().starts_with("/no/such/system.toml"),
         "{error}"
     );
+}
+
+#[test]
+fn a_client_can_be_there_many_times() {
+    let client = "[[client]]\nname = \"hello\"\nmemory_limit = \"1M\"\n";
+    let manifest = read(&format!("{PROGRAM}{client}count = 3\n")).unwrap();
+    let names: Vec<_> = manifest.clients.iter().map(|client| &client.name).collect();
+    assert_eq!(names, ["hello-1", "hello-2", "hello-3"]);
+    assert!(manifest.clients.iter().all(|client| client.program == 0));
+    let error = read(&format!("{PROGRAM}{client}count = -1\n")).unwrap_err();
+    assert_eq!((error.field, error.line), ("client.count", 7));
+    let twice = "[[client]]\nname = \"hello-2\"\nprogram = \"hello\"\nmemory_limit = \"1M\"\n";
+    let error = read(&format!("{PROGRAM}{twice}{client}count = 3\n")).unwrap_err();
+    assert!(error.reason.contains("two clients `hello-2`"), "{error}");
 }

@@ -5,14 +5,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use super::Results;
+use super::{Results, packages};
 use crate::libtest::{Line, Tally};
 use crate::process::{is_interrupted, run_logged};
 use crate::programs;
 use crate::system::Bench;
 
 /// Makes a `cargo` with a subcommand, in one of the workspaces.
-type Cargo<'a> = &'a dyn Fn(&str) -> Command;
+pub type Cargo<'a> = &'a dyn Fn(&str) -> Command;
 
 /// Tests both workspaces.
 ///
@@ -34,6 +34,7 @@ pub fn run(bench: &Bench, results: &mut Results) -> Result<()> {
         results.heading(&format!("{workspace} (cargo test)"));
         test(workspace, cargo("test"), results)?;
         lint(bench, workspace, cargo, results);
+        packages::run(bench, workspace, cargo, results)?;
     }
     Ok(())
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
+use kmalloc_manifest::{OnFailure, Report};
+
 use super::*;
 use crate::manifest::{Program, RunSettings, Source};
 use crate::serial;
@@ -14,11 +16,23 @@ fn client(name: &str, expect: &str) -> Client {
         program: 0,
         arguments: Vec::new(),
         priority: 100,
+        budget: None,
         memory_limit: Size(4096),
+        memory_reserved: Size(0),
+        slot_limit: None,
         start: true,
         service: false,
         serves: None,
         calls: None,
+        on_failure: OnFailure::Leave,
+        restarts_max: 0,
+        lives: None,
+        starts: Vec::new(),
+        kills: Vec::new(),
+        children_max: 0,
+        report: Report::Each,
+        devices: Vec::new(),
+        movable: false,
         expect: expect.parse().unwrap(),
         tap: false,
         expect_held: None,
@@ -37,6 +51,7 @@ fn manifest(clients: Vec<Client>) -> Manifest {
     Manifest {
         name: "system".into(),
         file: "system.toml".into(),
+        kernel: None,
         run: RunSettings::default(),
         programs,
         clients,

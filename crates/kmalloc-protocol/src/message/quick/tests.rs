@@ -25,7 +25,8 @@ fn quick_requests_are_postcards_own_bytes() {
             ] {
                 let short = encode(request);
                 assert_eq!(Some(short), encode_short(&long(request)));
-                assert_eq!(decode(&short.words), Some(request));
+                let known = !matches!(request, QuickRequest::Kmalloc { flags: 2.., .. });
+                assert_eq!(decode(&short.words), known.then_some(request));
             }
         }
     }
@@ -77,7 +78,7 @@ fn whatever_is_read_quickly_is_read_the_same_by_postcard() {
         } else {
             assert!(!matches!(
                 read,
-                Ok(Request::Kmalloc { .. } | Request::Kfree { .. })
+                Ok(Request::Kmalloc { flags: 0 | 1, .. } | Request::Kfree { .. })
             ));
         }
         let response = decode_response(&bytes[..length * 8]);

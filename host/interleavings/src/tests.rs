@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Every interleaving, by the model checker. Nodes are cells of the checker, so that it sees a node used by two threads.
 
-use super::*;
+use crate::remote::{AtomicHead, Link, RemoteList};
+use core::ptr;
+use core::sync::atomic::Ordering;
 use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use std::boxed::Box;
-use std::vec::Vec;
 
 struct Node {
     next: UnsafeCell<*mut Node>,
@@ -44,10 +44,7 @@ impl<N> AtomicHead<N> for loom::sync::atomic::AtomicPtr<N> {
 type Checked = RemoteList<Node, loom::sync::atomic::AtomicPtr<Node>>;
 
 fn list() -> Checked {
-    RemoteList {
-        head: loom::sync::atomic::AtomicPtr::new(ptr::null_mut()),
-        nodes: PhantomData,
-    }
+    RemoteList::with_head(loom::sync::atomic::AtomicPtr::new(ptr::null_mut()))
 }
 
 /// A block that some thread uses, and then frees to the list.

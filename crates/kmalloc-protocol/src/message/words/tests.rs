@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+use super::*;
+use crate::message::{SHORT_BYTES, bytes_of, encode_short, words_of};
+use crate::{BadMessage, Error, Response};
+
+/// Postcard's own reading of a request, with the padding looked at.
+fn by_postcard(bytes: &[u8]) -> Option<Request<'_>> {
+    let (request, rest) = postcard::take_from_bytes(bytes).ok()?;
+    (rest.len() < 8 && rest.iter().all(|byte| *byte == 0)).then_some(request)
+}
+
+/// Bytes that look like messages: small first bytes, and many zeros.
+fn messages() -> impl Iterator<Item = [u64; SHORT_WORDS]> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    (0..400_000).map(move |_| {
+        let (shift, keep) = (next() % 64, next() % 64);
+        let noise = if next() % 2 == 0 { next() >> shift } else { 0 };
+        let first = (noise & !0xff) & (u64::MAX >> keep) | next() % 20;
+        [first, next(), next() >> shift, next()]
+    })
+}
+
+#[test]
+fn requests_are_read_as_postcard_reads_them() {
+    let mut read = 0;
+    for words in messages() {
+        for length in 0..=SHORT_WORDS {
+            let bytes = bytes_of(&words);
+            let bytes = &bytes[..length * 8];
+            assert_eq!(words_in(bytes).map(|(_, length)| length), Some(length));
+            if let Some(request) = decode_request(&words, length) {
+                assert_eq!(by_postcard(bytes), Some(request));
+                let short = encode_request(&request).unwrap();
+                assert_eq!(Some(short), encode_short(&request));
+                assert_eq!(short.words[..length], words[..length]);
+                read += 1;
+            } else if let Some(request) = by_postcard(bytes) {
+                assert_eq!(encode_request(&request), None, "{request:?}");
+            }
+        }
+    }
+    assert!(read > 10_000, "{read}");
+}
+
+#[test]
+fn replies_are_read_and_written_as_postcard_does() {
+    let mut read = 0;
+    for mut words in messages() {
+        words[0] = words[0] << 8 | words[0] & 1;
+        let bytes: [u8; SHORT_BYTES] = bytes_of(&words);
+        assert_eq!(words_of(&bytes), words);
+        for length in 0..=SHORT_WORDS {
+            if let Some(reply) = decode_reply(&words, length) {
+                let (whole, rest): (Response, _) =
+                    postcard::take_from_bytes(&bytes[..length * 8]).unwrap();
+                assert_eq!(whole, Ok(reply));
+                assert!(rest.len() < 8);
+                assert_eq!(encode_reply(&reply), encode_short::<Response>(&Ok(reply)));
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 10_000, "{read}");
+    let error: Response = Err(Error::BadMessage(BadMessage::Empty));
+    let short = encode_short(&error).unwrap();
+    assert_eq!(decode_reply(&short.words, short.length), None);
+}
+
+#[test]
+fn what_is_no_short_message_is_left_to_postcard() {
+    assert_eq!(words_in(&[0; 40]), None);
+    assert_eq!(words_in(&[0; 7]), None);
+    assert_eq!(encode_request(&Request::Print { text: "a" }), None);
+    assert_eq!(encode_reply(&Reply::Stats(Default::default())), None);
+}

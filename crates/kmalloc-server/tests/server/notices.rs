@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! Pressure, and waiting for memory: who is told what, and when.
+
+use crate::system::{MIB, PAGE, RAM, System, UNLIMITED};
+use kmalloc_protocol::{Error, Events, Reply, Request, Response};
+use kmalloc_server::kernel::ClientIndex;
+
+fn watch(system: &mut System, client: ClientIndex, events: Events) -> Response {
+    let events = events.bits();
+    system.call(client, Request::Watch { events })
+}
+
+fn wait(system: &mut System, client: ClientIndex, size: u64, timeout_us: u64) -> Response {
+    system.call(client, Request::AwaitMemory { size, timeout_us })
+}
+
+/// Time passes, and the clock rings if it is set for then.
+fn pass(system: &mut System, microseconds: u64) {
+    system.server.kernel_mut().pass(microseconds);
+    let now_us = system.now_us();
+    let alarm = system.server.kernel().alarm();
+    if alarm.is_some_and(|due| due <= now_us) {
+        system.server.alarm(now_us);
+    }
+    system.settle();
+}
+
+/// Leaves about `left` bytes free; the blocks that took the others.
+fn fill_to(system: &mut System, client: ClientIndex, left: u64) -> Vec<u64> {
+    let mut blocks = Vec::new();
+    while system.books().free > left + 40 * PAGE {
+        blocks.push(system.kmalloc(client, 32 * PAGE).expect("memory"));
+    }
+    blocks
+}
+
+#[test]
+fn each_fall_below_the_mark_is_told_once_to_those_who_watch() {
+    let mut system = System::new(RAM);
+    system.scan_every = 50;
+    system.server.set_pressure_mark(4 * MIB);
+    let [hog, watcher, other] = [(); 3].map(|()| system.spawn(UNLIMITED));
+    assert_eq!(
+        watch(&mut system, watcher, Events::PRESSURE),
+        Ok(Reply::Done)
+    );
+    for _ in 0..3 {
+        let blocks = fill_to(&mut system, hog, 5 * MIB);
+        assert_eq!(system.events(watcher), Events::empty());
+        let more = fill_to(&mut system, hog, 2 * MIB);
+        assert_eq!(system.events(watcher), Events::PRESSURE);
+        let most = fill_to(&mut system, hog, MIB);
+        assert_eq!(system.events(watcher), Events::empty());
+        for block in blocks.into_iter().chain(more).chain(most) {
+            assert_eq!(system.kfree(hog, block), Ok(Reply::Done));
+        }
+    }
+    assert_eq!(system.events(other), Events::empty());
+    fill_to(&mut system, hog, MIB);
+    // Who begins to watch now is told now, who stops is not.
+    assert_eq!(watch(&mut system, other, Events::PRESSURE), Ok(Reply::Done));
+    assert_eq!(system.events(other), Events::PRESSURE);
+    assert_eq!(watch(&mut system, other, Events::empty()), Ok(Reply::Done));
+    assert_eq!(system.events(other), Events::empty());
+    let unknown = Events::MEMORY.bits() | 1 << 20;
+    let events = unknown | Events::PRESSURE.bits();
+    assert_eq!(
+        system.call(other, Request::Watch { events }),
+        Err(Error::BadFlags { unknown })
+    );
+}
+
+#[test]
+fn who_waits_is_told_when_as_much_is_free() {
+    let mut system = System::new(RAM);
+    system.scan_every = 50;
+    let [hog, small, large] = [(); 3].map(|()| system.spawn(UNLIMITED));
+    let blocks = fill_to(&mut system, hog, MIB);
+    assert_eq!(wait(&mut system, small, 2 * MIB, 1000), Ok(Reply::Done));
+    assert_eq!(wait(&mut system, large, 8 * MIB, 1000), Ok(Reply::Done));
+    for block in blocks {
+        let free = system.books().free;
+        let told = [small, large].map(|client| system.events(client));
+        assert!(!told.iter().any(|told| told.contains(Events::MEMORY)));
+        assert!(free < 8 * MIB);
+        assert_eq!(system.kfree(hog, block), Ok(Reply::Done));
+        let free = system.books().free;
+        if free >= 8 * MIB {
+            assert_eq!(system.events(large), Events::MEMORY);
+            break;
+        }
+        if (2 * MIB..2 * MIB + 32 * PAGE).contains(&free) {
+            assert_eq!(system.events(small), Events::MEMORY);
+        }
+    }
+    assert_eq!(system.server.kernel().alarm(), None);
+}
+
+#[test]
+fn waiting_ends_when_the_time_is_over_and_not_before() {
+    let mut system = System::new(RAM);
+    let [hog, waiter, other] = [(); 3].map(|()| system.spawn(UNLIMITED));
+    system.scan_every = 50;
+    let blocks = fill_to(&mut system, hog, MIB);
+    assert_eq!(wait(&mut system, waiter, 4 * MIB, 500), Ok(Reply::Done));
+    assert_eq!(wait(&mut system, other, 4 * MIB, 200), Ok(Reply::Done));
+    pass(&mut system, 199);
+    assert_eq!(system.events(other), Events::empty());
+    pass(&mut system, 1);
+    assert_eq!(system.events(other), Events::TIMEOUT);
+    assert_eq!(system.events(waiter), Events::empty());
+    pass(&mut system, 1000);
+    assert_eq!(system.events(waiter), Events::TIMEOUT);
+    assert_eq!(system.server.kernel().alarm(), None);
+    // Memory that comes later is for nobody.
+    for block in blocks {
+        assert_eq!(system.kfree(hog, block), Ok(Reply::Done));
+    }
+    assert_eq!(system.events(waiter), Events::empty());
+    // And what is there is told at once; no time is needed for that.
+    assert_eq!(wait(&mut system, waiter, 4 * MIB, 0), Ok(Reply::Done));
+    assert_eq!(system.events(waiter), Events::MEMORY);
+}
+
+#[test]
+fn waiting_is_replaced_ended_and_refused() {
+    let mut system = System::new(RAM);
+    let [hog, waiter] = [UNLIMITED, 8 * MIB].map(|limit| system.spawn(limit));
+    system.scan_every = 50;
+    fill_to(&mut system, hog, MIB);
+    assert_eq!(wait(&mut system, waiter, 3 * MIB, 100), Ok(Reply::Done));
+    assert_eq!(wait(&mut system, waiter, 3 * MIB, 300), Ok(Reply::Done));
+    pass(&mut system, 200);
+    assert_eq!(system.events(waiter), Events::empty());
+    assert_eq!(wait(&mut system, waiter, 0, 0), Ok(Reply::Done));
+    pass(&mut system, 1000);
+    assert_eq!(system.events(waiter), Events::empty());
+    let over = Error::OverQuota {
+        limit: 8 * MIB,
+        committed: system.committed(waiter),
+        requested: 9 * MIB,
+    };
+    assert_eq!(wait(&mut system, waiter, 9 * MIB, 100), Err(over));
+    let requested = 1 << 40;
+    assert!(matches!(
+        wait(&mut system, hog, requested, 100),
+        Err(Error::OutOfMemory { requested: it, .. }) if it == requested
+    ));
+    // A clock that fails is a refusal, and nothing has changed.
+    for nth in 1..=2 {
+        system.server.kernel_mut().fail_at(nth, 77);
+        assert_eq!(
+            wait(&mut system, waiter, 3 * MIB, 100),
+            Err(Error::Refused { code: 77 })
+        );
+        assert!(system.server.kernel_mut().stop_failing().is_some());
+        pass(&mut system, 1000);
+        assert_eq!(system.events(waiter), Events::empty());
+    }
+    // The dead wait for nothing.
+    assert_eq!(wait(&mut system, waiter, 3 * MIB, 100), Ok(Reply::Done));
+    system.kill(waiter);
+    pass(&mut system, 1000);
+    let next = system.spawn(8 * MIB);
+    assert_eq!(next, waiter);
+    assert_eq!(system.events(next), Events::empty());
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//! The clients of the system as its manifest wants them: who starts, who may start and end whom, and what happens when
+//! one fails.
+
+use crate::kernel::Sel4;
+use crate::names::Names;
+use crate::report::{self, Lines};
+use crate::system::{Directory, StartError};
+use alloc::vec;
+use alloc::vec::Vec;
+use kmalloc_manifest::{OnFailure, Report};
+use kmalloc_protocol::{Error, Events, Reply, Response};
+use kmalloc_server::client::{End, Obituary};
+use kmalloc_server::kernel::{ClientIndex, Kernel};
+use kmalloc_server::{Built, Outcome, Server, Work};
+
+/// Pages and objects of a new client that one slice of work makes.
+const BUILD_STEPS: usize = 2;
+/// Microseconds before a client that failed is started again; twice as many after each further failure.
+const RESTART_DELAY_US: u64 = 10_000;
+/// The longest of these delays.
+const RESTART_DELAY_US_MAX: u64 = 1_000_000;
+
+/// A client that is to be started again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Restart {
+    /// How often that has happened.
+    count: u16,
+    /// When it is due, in microseconds since boot.
+    due_us: Option<u64>,
+}
+
+/// The clients of the system.
+pub struct Clients<'a> {
+    directory: Directory<'a>,
+    names: Names,
+    lines: Lines,
+    /// For each manifest entry.
+    restarts: Vec<Restart>,
+    /// How many of them are due some time.
+    restarts_due: usize,
+    /// Whether a failure has stopped the system.
+    stopped: bool,
+    /// Whether the services have been told that nobody is left to serve.
+    closing: bool,
+}
+
+impl<'a> Clients<'a> {
+    /// The clients of `directory`, none of them started.
+    pub fn new(directory: Directory<'a>) -> Clients<'a> {
+        let count = directory.entries().len();
+        Clients {
+            directory,
+            names: Names::new(count),
+            lines: Lines::default(),
+            restarts: vec![Restart::default(); count],
+            restarts_due: 0,
+            stopped: false,
+            closing: false,
+        }
+    }
+
+    /// Starts the clients that the manifest wants at boot, each at once; false when one can't start.
+    pub fn start_all(&mut self, server: &mut Server<Sel4>) -> bool {
+        for number in 0..self.directory.entries().len() {
+            let entry = &self.directory.entries()[number];
+            if !entry.client.start {
+                continue;
+            }
+            server.kernel_mut().connect_next(&entry.client);
+            match entry.begin("", 0, |spawn| server.spawn(spawn)) {
+                Ok(client) => {
+                    entry.allow(server, client);
+                    self.names.begin(client, number);
+                }
+                Err(error) => {
+                    let (name, limit) = (entry.client.name, entry.client.memory_limit_bytes);
+                    print_line!("# client {name} (memory_limit {limit}) can't start: {error}");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Does what is left to do of a request; what to respond, or `None` where nobody waits.
+    pub fn finish(&mut self, server: &mut Server<Sel4>, outcome: Outcome<'_>) -> Option<Response> {
+        match outcome {
+            Outcome::Respond(response) => Some(response),
+            Outcome::Print { client, text } => {
+                self.lines.print(client, self.name(client), text);
+                Some(Ok(Reply::Done))
+            }
+            Outcome::Find { client, name } => {
+                let found = self.find(name);
+                Some(server.found(client, found))
+            }
+            Outcome::Ended { client, obituary } => {
+                self.note_end(server, client, &obituary);
+                None
+            }
+            Outcome::Start {
+                parent,
+                memory,
+                text,
+            } => Some(self.start(server, parent, memory, text)),
+            Outcome::Kill {
+                client,
+                target,
+                own,
+            } => self.kill(server, client, target, own),
+            // A thread that faulted gets no response; the desk lets it go on.
+            Outcome::Retry | Outcome::Ignore => None,
+        }
+    }
+
+    /// Does a slice of work; whether there is more.
+    pub fn work(&mut self, server: &mut Server<Sel4>) -> bool {
+        match server.work() {
+            Work::Idle => return false,
+            Work::Done => {}
+            Work::Build(client) => self.build(server, client),
+            Work::Ended { client, obituary } => self.note_end(server, client, &obituary),
+            Work::Gone(client) => self.note_gone(server, client),
+        }
+        server.has_work()
+    }
+
+    /// The alarm has gone off: starts again what is due.
+    pub fn alarm(&mut self, server: &mut Server<Sel4>, now_us: u64) {
+        for number in 0..self.restarts.len() {
+            if self.restarts[number]
+                .due_us
+                .is_some_and(|due_us| due_us <= now_us)
+            {
+                self.restarts[number].due_us = None;
+                self.restarts_due -= 1;
+                self.restart(server, number);
+            }
+        }
+        self.set_alarm(server);
+    }
+
+    /// Whether nobody is left, and nothing of anybody. Services are told when nobody else is.
+    pub fn is_over(&mut self, server: &mut Server<Sel4>) -> bool {
+        if self.names.alive() == 0 && self.restarts_due == 0 {
+            return !server.has_work();
+        }
+        if !self.closing && self.restarts_due == 0 && self.is_serving_nobody() {
+            self.closing = true;
+            for (client, _) in self.names.all_alive() {
+                server.raise(client, Events::CLOSING);
+            }
+        }
+        false
+    }
+
+    /// The records of clients whose ends were only counted.
+    pub fn report_counts(&self) {
+        for (number, entry) in self.directory.entries().iter().enumerate() {
+            let ends = self.names.ends(number);
+            if entry.client.report == Report::Count && ends.count() > 0 {
+                report::ends(entry.client.name, &ends);
+            }
+        }
+    }
+
+    fn is_serving_nobody(&self) -> bool {
+        let mut alive = self.names.all_alive();
+        alive.all(|(_, number)| self.directory.entries()[number].client.service)
+    }
+
+    fn name(&self, client: ClientIndex) -> &'a str {
+        let entries = self.directory.entries();
+        let entry = self
+            .names
+            .entry(client)
+            .and_then(|entry| entries.get(entry));
+        entry.map_or("", |entry| entry.client.name)
+    }
+
+    /// A client that is alive, or about to be, and has this name in the manifest.
+    fn find(&self, name: &str) -> Option<ClientIndex> {
+        let entries = self.directory.entries();
+        let mut alive = self.names.all_alive();
+        let found = alive.find(|(_, number)| entries[*number].client.name == name);
+        found.map(|(client, _)| client)
+    }
+
+    fn start(
+        &mut self,
+        server: &mut Server<Sel4>,
+        parent: ClientIndex,
+        memory: u64,
+        text: &str,
+    ) -> Response {
+        let started = self.try_start(server, parent, memory, text);
+        if let Err(error) = started {
+            server.fail(parent, error);
+        }
+        started.map(|handle| Reply::Client { handle })
+    }
+
+    fn try_start(
+        &mut self,
+        server: &mut Server<Sel4>,
+        parent: ClientIndex,
+        memory: u64,
+        text: &str,
+    ) -> Result<u64, Error> {
+        let (name, arguments) = text.split_once('\0').unwrap_or((text, ""));
+        let parent_entry = self.names.entry(parent).ok_or(Error::NotPermitted)?;
+        let number = self
+            .directory
+            .startable(parent_entry, name)
+            .ok_or(Error::NotPermitted)?;
+        // The manifest's word on how much memory the program may have holds whoever starts it.
+        let entry = &self.directory.entries()[number];
+        let limit = entry.client.memory_limit_bytes;
+        if memory > limit {
+            return Err(Error::OverQuota {
+                limit,
+                committed: 0,
+                requested: memory,
+            });
+        }
+        let begun = entry.begin(arguments, memory, |spawn| server.begin(Some(parent), spawn));
+        let client = begun.map_err(|error| match error {
+            StartError::Server(error) => error,
+            StartError::StartPage(_) | StartError::Program(_) => Error::BadSize {
+                size: text.len() as u64,
+            },
+        })?;
+        entry.allow(server, client);
+        self.names.begin(client, number);
+        Ok(server.handle_of(client))
+    }
+
+    fn kill(
+        &mut self,
+        server: &mut Server<Sel4>,
+        client: ClientIndex,
+        target: ClientIndex,
+        own: bool,
+    ) -> Option<Response> {
+        let entries = self.names.entry(client).zip(self.names.entry(target));
+        let allowed =
+            own || entries.is_some_and(|(killer, target)| self.directory.may_kill(killer, target));
+        if !allowed {
+            server.fail(client, Error::NotPermitted);
+            return Some(Err(Error::NotPermitted));
+        }
+        if let Outcome::Ended { client, obituary } = server.end(target, End::Killed) {
+            self.note_end(server, client, &obituary);
+        }
+        (client != target).then_some(Ok(Reply::Done))
+    }
+
+    fn build(&mut self, server: &mut Server<Sel4>, client: ClientIndex) {
+        let entries = self.directory.entries();
+        let Some(entry) = self
+            .names
+            .entry(client)
+            .and_then(|entry| entries.get(entry))
+        else {
+            return;
+        };
+        server.kernel_mut().connect_next(&entry.client);
+        let built = entry.build(|spawn| Ok(server.build(client, spawn, BUILD_STEPS)));
+        let outcome = match built {
+            Ok(Built::More | Built::Runs) => return,
+            Ok(Built::Failed(outcome)) => outcome,
+            // It was well when it began.
+            Err(_) => server.end(client, End::NotStarted(Error::NotPermitted)),
+        };
+        if let Outcome::Ended { client, obituary } = outcome {
+            self.note_end(server, client, &obituary);
+        }
+    }
+
+    /// A client has ended: reports it, and stops the system if that is what the manifest wants.
+    fn note_end(&mut self, server: &mut Server<Sel4>, client: ClientIndex, obituary: &Obituary) {
+        let Some(number) = self.names.end(client, &obituary.end) else {
+            return;
+        };
+        let Some(entry) = self.directory.entries().get(number) else {
+            return;
+        };
+        if entry.client.report == Report::Each {
+            self.lines.close();
+            let outcome = report::outcome_of(obituary.end);
+            report::client(entry.client.name, entry.program, outcome, obituary);
+        }
+        let stops = entry.client.on_failure == OnFailure::Stop;
+        if stops && is_failure(&obituary.end) && !self.stopped {
+            self.stopped = true;
+            report::stopped(entry.client.name);
+            self.end_all(server);
+        }
+    }
+
+    fn end_all(&mut self, server: &mut Server<Sel4>) {
+        for restart in &mut self.restarts {
+            restart.due_us = None;
+        }
+        self.restarts_due = 0;
+        loop {
+            let Some((client, _)) = self.names.all_alive().next() else {
+                return;
+            };
+            match server.end(client, End::Killed) {
+                Outcome::Ended { client, obituary } => self.note_end(server, client, &obituary),
+                // Nobody the server knows: nobody to wait for.
+                _ => drop(self.names.end(client, &End::Killed)),
+            }
+        }
+    }
+
+    /// Everything that a client had is back: starts it again, if that is what the manifest wants.
+    fn note_gone(&mut self, server: &mut Server<Sel4>, client: ClientIndex) {
+        let Some((number, end)) = self.names.gone(client) else {
+            return;
+        };
+        let entry = &self.directory.entries()[number].client;
+        let again = entry.on_failure == OnFailure::Restart && is_failure(&end) && !self.stopped;
+        if again && self.restarts[number].count < entry.restarts_max {
+            self.schedule(server, number);
+        }
+    }
+
+    fn schedule(&mut self, server: &mut Server<Sel4>, number: usize) {
+        // Without a clock there is no delay.
+        let now_us = server.kernel_mut().now_us().unwrap_or(0);
+        let restart = &mut self.restarts[number];
+        let delay = RESTART_DELAY_US << restart.count.min(16);
+        restart.count += 1;
+        restart.due_us = Some(now_us + delay.min(RESTART_DELAY_US_MAX));
+        self.restarts_due += 1;
+        self.set_alarm(server);
+    }
+
+    fn restart(&mut self, server: &mut Server<Sel4>, number: usize) {
+        let entry = &self.directory.entries()[number];
+        match entry.begin("", 0, |spawn| server.begin(None, spawn)) {
+            Ok(client) => self.names.begin(client, number),
+            Err(error) => {
+                let name = entry.client.name;
+                print_line!("# client {name} can't be started again: {error}");
+                if self.restarts[number].count < entry.client.restarts_max {
+                    self.schedule(server, number);
+                }
+            }
+        }
+    }
+
+    fn set_alarm(&self, server: &mut Server<Sel4>) {
+        let due_us = self
+            .restarts
+            .iter()
+            .filter_map(|restart| restart.due_us)
+            .min();
+        server.kernel_mut().set_restart_alarm(due_us);
+    }
+}
+
+/// Whether an end is a failure.
+fn is_failure(end: &End) -> bool {
+    !matches!(end, End::Exit { status: 0 })
+}
