@@ -116,7 +116,7 @@ fn measure(
     }
     if workload.fills_memory {
         for &allocator in allocators {
-            let overhead = memory::overhead(allocator, workload)?;
+            let overhead = memory::overhead(allocator, workload, units)?;
             add(allocator, Kind::Overhead, overhead, Vec::new());
             done();
         }

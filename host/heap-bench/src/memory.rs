@@ -13,22 +13,22 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 /// The first argument of a run that is measured: `memory ALLOCATOR WORKLOAD UNITS`.
 pub const RUN: &str = "memory";
 
-/// Bytes taken for each byte that is live, at the peaks of both.
-pub fn overhead(allocator: &Allocator, workload: &Workload) -> Result<f64, String> {
-    let [live, taken, resident] = peaks(allocator, workload)?;
+/// Bytes taken for each byte that is live, at the peaks of both, in so many units.
+pub fn overhead(allocator: &Allocator, workload: &Workload, units: usize) -> Result<f64, String> {
+    let [live, taken, resident] = peaks(allocator, workload, units)?;
     let taken = if allocator.source_peak.is_some() {
         taken
     } else {
-        let [_, _, elsewhere] = peaks(&BASELINE, workload)?;
+        let [_, _, elsewhere] = peaks(&BASELINE, workload, units)?;
         resident.saturating_sub(elsewhere)
     };
     Ok(taken as f64 / live as f64)
 }
 
 /// Runs a process that prints its peaks: live bytes, bytes from its source, resident bytes.
-fn peaks(allocator: &Allocator, workload: &Workload) -> Result<[usize; 3], String> {
+fn peaks(allocator: &Allocator, workload: &Workload, units: usize) -> Result<[usize; 3], String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let units = workload.units.to_string();
+    let units = units.to_string();
     let output = Command::new(program)
         .args([RUN, allocator.name, &workload.name, &units])
         .output()
