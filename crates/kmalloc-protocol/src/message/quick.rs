@@ -23,7 +23,7 @@ pub enum QuickRequest {
     Kmalloc {
         /// Bytes wanted.
         size: u64,
-        /// Bits of [`Flags`](crate::Flags).
+        /// Bits of [`Flags`].
         flags: u32,
     },
     /// [`Request::Kfree`](crate::Request::Kfree).

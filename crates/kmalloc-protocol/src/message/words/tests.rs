@@ -21,7 +21,7 @@ fn messages() -> impl Iterator<Item = [u64; SHORT_WORDS]> {
     (0..400_000).map(move |_| {
         let (shift, keep) = (next() % 64, next() % 64);
         let noise = if next() % 2 == 0 { next() >> shift } else { 0 };
-        let first = (noise & !0xff) & (u64::MAX >> keep) | next() % 20;
+        let first = (noise & !0xff) & (u64::MAX >> keep) | (next() % 20);
         [first, next(), next() >> shift, next()]
     })
 }
