@@ -5,7 +5,7 @@
 use crate::Server;
 use crate::client::Client;
 use crate::kernel::{ClientIndex, Kernel, Object, Slot};
-use crate::physical::{CHUNK_PAGES, LARGE_CHUNKS, Large, PAGE_BITS, Page, Step};
+use crate::physical::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, Large, PAGE_BITS, Page, Step};
 use core::ops::Range;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_protocol::Error;
@@ -89,6 +89,15 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
+    /// Takes the 16 frames of a clean chunk that is whole.
+    pub(crate) fn take_fresh_chunk(&mut self, chunk: Chunk) -> Result<(), Error> {
+        let first = Slot::Page(chunk.first_page());
+        self.kernel
+            .retype(Slot::Chunk(chunk), Object::Frame, first, CHUNK_PAGES)?;
+        self.physical.chunk_was_split_and_taken(chunk);
+        Ok(())
+    }
+
     /// The client behind an index.
     #[inline(always)]
     pub(crate) fn client_mut(&mut self, client: ClientIndex) -> Result<&mut Client, Error> {
@@ -142,8 +151,7 @@ impl<K: Kernel> Server<K> {
             && let Some(chunk) = self.physical.fresh_chunk()
         {
             // A whole chunk at once, and not what others left of one first.
-            self.carry_out(Step::<Page>::SplitChunk(chunk))?;
-            self.physical.take_pages(chunk.pages());
+            self.take_fresh_chunk(chunk)?;
             return Ok(chunk.pages());
         }
         loop {
@@ -292,19 +300,21 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// A frame of 2 MiB that costs no zeroing, charged to the client and on its list; `None` where there is none.
+    /// A large page that costs no zeroing, for a client that may have one; `None` where there is none.
+    pub(crate) fn large_for(&mut self, client: ClientIndex) -> Result<Option<Large>, Error> {
+        let large = self.physical.next_large();
+        // One that goes back can't be had before it is clean. What is set aside can be had at any time.
+        let may = large.is_some() && self.client_mut(client)?.reserved_pages == 0;
+        Ok(large.filter(|_| may))
+    }
+
+    /// Makes a frame of 2 MiB of a clean large page, charged to the client and on its list.
     pub(crate) fn take_large(
         &mut self,
         client: ClientIndex,
+        large: Large,
         place: u32,
-    ) -> Result<Option<Large>, Error> {
-        let Some(large) = self.physical.next_large() else {
-            return Ok(None);
-        };
-        // One that goes back can't be had before it is clean. What is set aside can be had at any time.
-        if self.client_mut(client)?.reserved_pages > 0 {
-            return Ok(None);
-        }
+    ) -> Result<(), Error> {
         let pages = large.pages();
         self.charge(client, pages.len(), 1)?;
         let retyped = self.kernel.retype(
@@ -324,7 +334,7 @@ impl<K: Kernel> Server<K> {
             Role::LargeMapped,
             place,
         );
-        Ok(Some(large))
+        Ok(())
     }
 
     /// Takes an unmapped frame of 2 MiB off its owner's list and frees it.

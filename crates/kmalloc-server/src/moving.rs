@@ -151,6 +151,9 @@ impl<K: Kernel> Server<K> {
     /// The refusal of a run for want of contiguous memory, or of any.
     pub(crate) fn why_no_run(&mut self, run: &RunRequest, own: usize) -> Error {
         let requested = bytes(run.pages);
+        if self.physical.cleaning_gives(run) {
+            return self.wait_for_cleaning(own);
+        }
         let below = bytes(self.physical.largest_run(run.max_addr));
         let largest = bytes(self.physical.largest_run(u64::MAX));
         if below < requested && largest >= requested {

@@ -70,6 +70,9 @@ impl Segment {
         if count <= align && align <= 64 {
             return self.find_aligned_pages(count, align);
         }
+        if count <= 64 && align == 1 {
+            return self.find_few_pages(count);
+        }
         // After each round a bit says that as many pages from its own on are free as the round before asked for twice.
         let mut starts = self.free;
         let mut length = 1;
@@ -97,6 +100,26 @@ impl Segment {
             .map(|(index, word)| (index, word & every))
             .find(|(_, word)| *word != 0)
             .map(|(index, word)| index * 64 + word.trailing_zeros() as usize)
+    }
+
+    /// As [`Segment::find_pages`], for pages that reach into one further word of the bits at the most, wherever they begin.
+    fn find_few_pages(&self, count: usize) -> Option<usize> {
+        (0..LEDGER_FRAMES).find_map(|index| {
+            let word = |index: usize| u128::from(self.free.get(index).copied().unwrap_or(0));
+            let here = word(index);
+            if here == 0 {
+                return None;
+            }
+            let mut starts = here | word(index + 1) << 64;
+            let mut length = 1;
+            while length < count && starts != 0 {
+                let more = length.min(count - length);
+                starts &= starts >> more;
+                length += more;
+            }
+            let starts = starts as u64;
+            (starts != 0).then(|| index * 64 + starts.trailing_zeros() as usize)
+        })
     }
 
     /// As [`Segment::find_pages`], for pages that never cross a word of the bits.
