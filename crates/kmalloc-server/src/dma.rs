@@ -90,12 +90,7 @@ impl<K: Kernel> Server<K> {
         self.dma_response(client, mapped?, frames)
     }
 
-    fn dma_response(
-        &mut self,
-        client: ClientIndex,
-        number: u32,
-        frames: Range<usize>,
-    ) -> Response {
+    fn dma_response(&mut self, client: ClientIndex, number: u32, frames: Range<usize>) -> Response {
         self.client_mut(client)?.counters.dma_pages += frames.len() as u64;
         Ok(Reply::Dma {
             address: address_of(Window::Dma, number) as u64,
@@ -185,6 +180,15 @@ impl<K: Kernel> Server<K> {
             align_pages: run.align_pages.max(CHUNK_PAGES),
             ..*run
         };
+        if let Some(chunk) = self.physical.fresh_chunk()
+            && run.pages == CHUNK_PAGES
+            && run.align_pages <= CHUNK_PAGES
+            && self.physical.address_of(chunk.first_page())
+                <= run.max_addr.saturating_sub(bytes(CHUNK_PAGES) - 1)
+        {
+            // No boundary that the run could keep lies inside a chunk.
+            return Some(chunk.pages());
+        }
         let are_chunks = run.pages.is_multiple_of(CHUNK_PAGES);
         let found = are_chunks.then(|| self.physical.find_run(&chunks));
         found.flatten().or_else(|| self.physical.find_run(run))

@@ -135,17 +135,12 @@ impl<K: Kernel> Server<K> {
         let info = self.info(from);
         self.set_info(from, PageInfo::FREE);
         self.set_info(to, info);
-        match self.pages.get_mut(info.previous as usize) {
-            Some(before) => before.next = to.0,
-            None => {
-                if let Some(account) = self.clients.get_mut(usize::from(info.owner)) {
-                    account.pages = to.0;
-                }
-            }
+        if !self.set_next(info.previous, to.0)
+            && let Some(account) = self.clients.get_mut(usize::from(info.owner))
+        {
+            account.pages = to.0;
         }
-        if let Some(after) = self.pages.get_mut(info.next as usize) {
-            after.previous = to.0;
-        }
+        self.set_previous(info.next, to.0);
     }
 
     /// The refusal of a run for want of contiguous memory, or of any.

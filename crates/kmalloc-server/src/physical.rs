@@ -23,8 +23,8 @@ use crate::bits::BitSet;
 use alloc::vec;
 use alloc::vec::Vec;
 pub use cleaning::{Cleaning, GRAIN_BITS};
-pub(crate) use forms::by_chunk;
 use core::ops::Range;
+pub(crate) use forms::by_chunk;
 pub use runs::{ORDERS, RunRequest};
 pub use units::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, LARGE_PAGES, Large, PAGE_BITS, Page};
 

@@ -5,7 +5,7 @@
 //! names its owner: another client's pointer is told from a wild one, and the way from an address to its ledger is an
 //! index, not a look-up.
 
-use crate::bits::{BitSet, words_of};
+use crate::bits::{BitSet, in_one_word, words_of};
 use crate::kernel::ClientIndex;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -153,12 +153,18 @@ impl Segment {
 
     /// Takes pages of address space.
     pub fn take_pages(&mut self, first: usize, count: usize) {
+        self.used += count as u16;
+        if let Some((index, mask)) = in_one_word(&(first..first + count))
+            && let Some(word) = self.free.get_mut(index)
+        {
+            *word &= !mask;
+            return;
+        }
         for (index, mask) in words_of(first..first + count) {
             if let Some(word) = self.free.get_mut(index) {
                 *word &= !mask;
             }
         }
-        self.used += count as u16;
     }
 
     /// Gives pages of address space back.
