@@ -213,7 +213,8 @@ impl<K: Kernel> Server<K> {
     /// Has all requests come by [`Server::handle`], where they can be measured, or the commonest no longer. Who is to be
     /// served quickly is known by the badge alone; a client without one is not.
     pub fn measure(&mut self, all: bool) {
-        self.measures = all;
+        // A trace has the times of all.
+        self.measures = all || self.traces;
         for place in 0..self.clients.len() {
             self.measure_client(ClientIndex(place as u16));
         }
