@@ -57,7 +57,7 @@ pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
 use kmalloc_protocol::message::REQUEST_COUNT;
-use kmalloc_protocol::statistics::CallFigures;
+use kmalloc_protocol::statistics::{CallFigures, REASONS};
 pub use lives::Work;
 use memory::{PackedInfo, PageInfo};
 use pci::{FUNCTIONS_MAX, Function};
@@ -90,6 +90,8 @@ pub struct Server<K> {
     functions: Vec<Function>,
     /// Why the last quick request was refused: out of the way of those that are not.
     refusal: Error,
+    /// Why requests of each client were refused: beside the accounts, which a birth and a death copy.
+    reasons: Vec<[u32; REASONS]>,
     /// How long requests took, by their number.
     latencies: Vec<CallFigures>,
     /// Whether requests are measured.
@@ -174,6 +176,7 @@ impl<K: Kernel> Server<K> {
             board: notices::Board::new(total_pages / PRESSURE_SHARE),
             functions: Vec::with_capacity(FUNCTIONS_MAX),
             refusal: Error::NotPermitted,
+            reasons: vec![[0; REASONS]; CLIENTS_MAX],
             latencies: vec![CallFigures::default(); usize::from(REQUEST_COUNT)],
             measures: false,
             traces: false,
