@@ -493,6 +493,10 @@ impl Kernel for Sel4 {
         thread::stop(self, client, count).map_err(refused)
     }
 
+    fn instruction(&mut self, client: ClientIndex) -> u64 {
+        thread::instruction(self, client, 0)
+    }
+
     fn wake(&mut self, worker: Worker) {
         self.workers.wake(worker);
     }
