@@ -115,7 +115,7 @@ pub(crate) fn size_bits(object: Object, release: Release) -> u32 {
         Object::Client(ClientObject::Tcb(_)) => 11,
         // 2^6 slots of 2^5 bytes.
         Object::Client(ClientObject::CNode) => 11,
-        Object::Client(ClientObject::SchedContext(_)) => 8,
+        Object::Client(ClientObject::SchedContext(_)) => 7,
         Object::Client(ClientObject::Notification | ClientObject::Parking) if is_mcs => 6,
         Object::Client(
             ClientObject::Notification | ClientObject::Parking | ClientObject::Reply,
