@@ -4,7 +4,9 @@
 use crate::machine::Machine;
 pub use crate::machine::{InterruptSource, MessageInterrupt};
 use crate::physical::{Chunk, Large, Page};
+use core::ops::Range;
 use kmalloc_bucket::ledger::Entry;
+use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_events::Event;
 use kmalloc_protocol::Cache;
 
@@ -233,6 +235,22 @@ pub trait Kernel: Machine {
         address: usize,
         how: Mapping,
     ) -> Result<(), Refused>;
+    /// Maps frames side by side from an address on, which lie side by side in memory too. A refusal comes with how many of
+    /// them had been mapped before; they stay so.
+    fn map_pages(
+        &mut self,
+        frames: Range<usize>,
+        vspace: Page,
+        address: usize,
+        how: Mapping,
+    ) -> Result<(), (usize, Refused)> {
+        for (index, frame) in frames.enumerate() {
+            let (slot, address) = (Slot::Page(Page(frame as u32)), address + index * PAGE_SIZE);
+            self.map_page(slot, vspace, address, how)
+                .map_err(|refused| (index, refused))?;
+        }
+        Ok(())
+    }
     /// Unmaps a frame from where it is mapped.
     fn unmap_page(&mut self, frame: Slot) -> Result<(), Refused>;
     /// Hooks a table into an address space.

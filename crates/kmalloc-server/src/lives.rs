@@ -66,14 +66,12 @@ impl<K: Kernel> Server<K> {
             return Outcome::Ignore;
         }
         let (counters, threads) = (account.counters, account.threads);
-        let held = counters.held();
         let waits_in_queue = account.life == Life::Building;
         let obituary = Obituary {
             end,
             calls: counters.calls,
             peak_bytes: bytes(account.committed_peak),
-            held_bytes: held.bytes(),
-            held,
+            held_bytes: counters.held().bytes(),
         };
         account.life = Life::Ending;
         account.badge = NO_BADGE;

@@ -138,7 +138,7 @@ fn has_browser() -> bool {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
-    run_report::BROWSERS.iter().any(|program| runs(program))
+    run_report::BROWSERS.iter().any(runs)
 }
 
 fn has_component(tool: &str) -> bool {
