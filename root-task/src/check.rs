@@ -42,7 +42,8 @@ pub struct Check {
 impl Check {
     /// Boots as the server does, and takes what it needs from the books.
     pub fn new(bootinfo: &BootInfoPtr) -> Result<Check, CheckError> {
-        let booted = boot::boot(bootinfo).map_err(CheckError::Boot)?;
+        let booted =
+            boot::boot(bootinfo, boot::untyped_pieces(bootinfo)).map_err(CheckError::Boot)?;
         let endpoint = booted.endpoint;
         let reply = booted.reply;
         let (mut kernel, physical) = booted.server.dissolve();

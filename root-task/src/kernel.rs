@@ -330,13 +330,19 @@ impl Kernel for Sel4 {
         address: usize,
         how: Mapping,
     ) -> Result<(), (usize, Refused)> {
-        let (vspace, rights, attributes) = (self.vspace(vspace), rights(how), attributes(how.cache));
+        let (vspace, rights, attributes) =
+            (self.vspace(vspace), rights(how), attributes(how.cache));
         let stride = self.layout.page_stride();
         let mut slot = self.cptr(Slot::Page(Page(frames.start as u32))).bits();
         for index in 0..frames.len() {
             let frame: cap::UnspecifiedPage = CPtr::from_bits(slot).cast();
             frame
-                .frame_map(vspace, address + index * PAGE_SIZE, rights.clone(), attributes)
+                .frame_map(
+                    vspace,
+                    address + index * PAGE_SIZE,
+                    rights.clone(),
+                    attributes,
+                )
                 .map_err(|error| (index, refused(error)))?;
             slot += stride;
         }

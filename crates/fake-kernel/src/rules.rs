@@ -71,3 +71,6 @@ impl FakeKernel {
         assert!(is_kept || !self.rules.server, "{}", complaint());
     }
 }
+
+#[cfg(test)]
+mod tests;

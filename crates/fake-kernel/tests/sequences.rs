@@ -15,7 +15,7 @@ const TIMES_MIN: u32 = 5;
 const DONE: u32 = 0;
 
 /// What each operation gives in some sequence.
-const REACHED: [(&str, &[u32]); 20] = [
+const REACHED: [(&str, &[u32]); 21] = [
     (
         "AssignAsid",
         &[DONE, code::INVALID_CAPABILITY, code::DELETE_FIRST],
@@ -46,6 +46,17 @@ const REACHED: [(&str, &[u32]); 20] = [
             code::ALIGNMENT_ERROR,
             code::FAILED_LOOKUP,
             code::DELETE_FIRST,
+        ],
+    ),
+    (
+        "MapPages",
+        &[
+            DONE,
+            code::INVALID_ARGUMENT,
+            code::INVALID_CAPABILITY,
+            code::ILLEGAL_OPERATION,
+            code::ALIGNMENT_ERROR,
+            code::FAILED_LOOKUP,
         ],
     ),
     (

@@ -52,15 +52,17 @@ pub const CLIENT_NUMBERS: Range<usize> = CLIENTS_AT..FIRST_COPIES_AT;
 pub fn slot(number: usize) -> Slot {
     match number {
         ..LARGE_FRAMES_AT => Slot::Large(Large(number as u32)),
-        ..CHUNKS_AT => Slot::LargeFrame(Large((number - LARGE_FRAMES_AT) as u32)),
-        ..PAGES_AT => Slot::Chunk(Chunk((number - CHUNKS_AT) as u32)),
-        ..CLIENTS_AT => Slot::Page(Page((number - PAGES_AT) as u32)),
-        ..FIRST_COPIES_AT => {
+        LARGE_FRAMES_AT..CHUNKS_AT => Slot::LargeFrame(Large((number - LARGE_FRAMES_AT) as u32)),
+        CHUNKS_AT..PAGES_AT => Slot::Chunk(Chunk((number - CHUNKS_AT) as u32)),
+        PAGES_AT..CLIENTS_AT => Slot::Page(Page((number - PAGES_AT) as u32)),
+        CLIENTS_AT..FIRST_COPIES_AT => {
             let number = number - CLIENTS_AT;
             let client = ClientIndex((number / OBJECTS.len()) as u16);
             Slot::Client(client, OBJECTS[number % OBJECTS.len()])
         }
-        ..LAST_COPIES_AT => Slot::Copy((number - FIRST_COPIES_AT + COPIES[0].start) as u32),
+        FIRST_COPIES_AT..LAST_COPIES_AT => {
+            Slot::Copy((number - FIRST_COPIES_AT + COPIES[0].start) as u32)
+        }
         _ => Slot::Copy((number - LAST_COPIES_AT + COPIES[1].start) as u32),
     }
 }

@@ -6,7 +6,7 @@
 //! [`Kernel`] on seL4. A sequence is decided by its seed and by the results so far, so it is the same on both sides until the
 //! first result that differs; what comes after that says nothing.
 //!
-//! What the operations work on is an [arena](arena) of eight mebibytes and the slots for everything that can be made of them.
+//! What the operations work on is an [arena] of eight mebibytes and the slots for everything that can be made of them.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -15,8 +15,10 @@ extern crate alloc;
 pub mod arena;
 mod belief;
 mod generator;
+mod invent;
 mod operation;
 mod outcome;
+mod pick;
 mod random;
 mod recipes;
 

@@ -35,6 +35,14 @@ pub enum Operation {
         address: usize,
         how: Mapping,
     },
+    /// [`Kernel::map_pages`]; gives how many were mapped.
+    MapPages {
+        first: Page,
+        count: usize,
+        space: Page,
+        address: usize,
+        how: Mapping,
+    },
     /// [`Kernel::unmap_page`].
     UnmapPage(Slot),
     /// [`Kernel::map_table`].
@@ -103,6 +111,26 @@ impl Operation {
             }
             Operation::LedgerLength(segment) => {
                 Outcome::of(Ok(subject.kernel().ledger(segment).len() as u64))
+            }
+            Operation::MapPages {
+                first,
+                count,
+                space,
+                address,
+                how,
+            } => {
+                let first = page(first).index();
+                let frames = first..first + count;
+                match subject
+                    .kernel()
+                    .map_pages(frames, page(space), address, how)
+                {
+                    Ok(()) => Outcome::of(Ok(count as u64)),
+                    Err((mapped, Refused { code })) => Outcome {
+                        code,
+                        value: mapped as u64,
+                    },
+                }
             }
             Operation::SizeOf(object) => Outcome::of(Ok(subject.kernel().size_bits(object).into())),
             _ => Outcome::of(self.call(subject.kernel(), slot, page).map(|()| 0)),

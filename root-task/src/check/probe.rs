@@ -86,8 +86,9 @@ impl Probe {
         kernel.write_page(code, 0, &READ)?;
         kernel.write_page(code, WRITE_OFFSET, &WRITE)?;
 
-        // The last slot that the kernel left empty; boot takes them from the first on.
-        let faults = CPtr::from_bits((bootinfo.empty().range().end - 1) as sel4::CPtrBits);
+        // The slot that boot left alone.
+        let faults =
+            CPtr::from_bits((bootinfo.empty().range().end - crate::SLOTS_LEFT) as sel4::CPtrBits);
         let rights = CapRightsBuilder::none().write(true).grant(true).build();
         sel4::init_thread::slot::CNODE
             .cap()
