@@ -288,6 +288,18 @@ impl Physical {
         self.whole_chunks.last().map(|chunk| Chunk(chunk as u32))
     }
 
+    /// A chunk that is 16 frames, all of them ready.
+    pub fn ready_chunk(&self) -> Option<Chunk> {
+        let chunk = Chunk(self.gatherable.last()? as u32);
+        self.is_ready_chunk(chunk).then_some(chunk)
+    }
+
+    /// Whether a chunk is 16 frames, all of them ready.
+    pub fn is_ready_chunk(&self, chunk: Chunk) -> bool {
+        let pages = chunk.pages();
+        self.ready.run_start_above(pages.end, pages.start) == pages.start
+    }
+
     /// A clean whole chunk has been retyped into its 16 frames, and all of them are taken.
     pub fn chunk_was_split_and_taken(&mut self, chunk: Chunk) {
         debug_assert!(self.is_clean_chunk(chunk));
