@@ -3,8 +3,9 @@
 
 use crate::FakeKernel;
 use crate::capability::{Capabilities, Capability};
-use crate::failure::FailurePlan;
+use crate::failure::{Delays, FailurePlan};
 use crate::memory::Memory;
+use crate::rules::{Release, Rules};
 use kmalloc_server::kernel::{Object, Slot};
 use kmalloc_server::physical::{Chunk, Large, Page, Physical};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,34 @@ impl FakeKernel {
     /// # Panics
     /// When there is none, or one is smaller than a page or not aligned to its size.
     pub fn boot(ram: &[(u64, u32)]) -> (FakeKernel, Physical) {
+        FakeKernel::boot_by(ram, Rules::SERVER)
+    }
+
+    /// The same on an MCS kernel.
+    ///
+    /// # Panics
+    /// As for [`boot`](FakeKernel::boot).
+    pub fn boot_mcs(ram: &[(u64, u32)]) -> (FakeKernel, Physical) {
+        let release = Release::ThirteenMcs;
+        FakeKernel::boot_by(
+            ram,
+            Rules {
+                release,
+                server: true,
+            },
+        )
+    }
+
+    /// The same, with no rules but those of a kernel of this release: see [`rules`](crate::rules).
+    ///
+    /// # Panics
+    /// As for [`boot`](FakeKernel::boot).
+    pub fn boot_bare(ram: &[(u64, u32)], release: Release) -> (FakeKernel, Physical) {
+        let server = false;
+        FakeKernel::boot_by(ram, Rules { release, server })
+    }
+
+    fn boot_by(ram: &[(u64, u32)], rules: Rules) -> (FakeKernel, Physical) {
         let start = ram.iter().map(|(address, _)| *address).min();
         let end = ram
             .iter()
@@ -24,10 +53,12 @@ impl FakeKernel {
         let (start, end) = start.zip(end).expect("boot gives memory");
         let mut physical = Physical::new(start, end);
         let mut kernel = FakeKernel {
+            rules,
             base_addr: physical.address_of(Page(0)),
             capabilities: Capabilities::new(physical.page_capacity()),
             memory: Memory::default(),
             spaces: BTreeMap::new(),
+            asids: BTreeMap::new(),
             identities: 0,
             ledgers: BTreeMap::new(),
             threads: BTreeMap::new(),
@@ -35,6 +66,7 @@ impl FakeKernel {
             hurried: false,
             zeroed_max: 0,
             failures: FailurePlan::default(),
+            delays: Delays::default(),
             refusals: Vec::new(),
             clock: Default::default(),
             signals: Vec::new(),

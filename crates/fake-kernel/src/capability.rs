@@ -2,8 +2,9 @@
 //! Slots and the derivation tree. Every object has one capability, so the tree of capabilities is that of objects; but
 //! for frames, whose capability can be copied, so that each copy is mapped in a place of its own.
 
+use kernel_sequences::Release;
 use kmalloc_server::kernel::{ClientIndex, ClientObject, Mapping, Object, Slot, Table};
-use kmalloc_server::physical::Page;
+use kmalloc_server::physical::{Chunk, Large, Page};
 use std::collections::BTreeMap;
 
 /// A capability and the object behind it.
@@ -11,8 +12,10 @@ use std::collections::BTreeMap;
 pub struct Capability {
     /// The untyped that the object was made of; `None` for what boot gave.
     pub parent: Option<Slot>,
-    /// The frame's capability that this one is a copy of.
+    /// The frame's first capability, that this one is a copy of; `None` too when that is gone.
     pub original: Option<Slot>,
+    /// Whether it came with the object, so that what was made of it goes when it is revoked.
+    pub(crate) is_first: bool,
     /// The object's physical address.
     pub address: u64,
     /// What it is.
@@ -44,7 +47,8 @@ pub enum Kind {
     Table {
         /// Its level.
         level: Table,
-        /// The address space that it was last hooked into, and where.
+        /// The address space that it was hooked into, and where. That lasts until the table is unmapped, whatever becomes
+        /// of the tables above it.
         place: Option<(Page, usize)>,
     },
     /// An object of a client's.
@@ -58,8 +62,10 @@ pub enum FrameUse {
     Unmapped,
     /// In an address space.
     Client {
-        /// Which.
+        /// Which: the page of its root when it was mapped.
         space: Page,
+        /// Its number, by which the kernel finds it.
+        asid: u16,
         /// Where.
         address: usize,
         /// How.
@@ -82,7 +88,7 @@ impl Capability {
                 children: Vec::new(),
             },
             Object::Frame | Object::LargeFrame => Kind::Frame {
-                size_bits: size_bits(object),
+                size_bits: if object == Object::LargeFrame { 21 } else { 12 },
                 usage: FrameUse::Unmapped,
                 copies: 0,
             },
@@ -92,6 +98,7 @@ impl Capability {
         Capability {
             parent,
             original: None,
+            is_first: true,
             address,
             kind,
         }
@@ -99,7 +106,8 @@ impl Capability {
 }
 
 /// log2 of the bytes of an object, as on x86_64.
-pub(crate) fn size_bits(object: Object) -> u32 {
+pub(crate) fn size_bits(object: Object, release: Release) -> u32 {
+    let is_mcs = release == Release::ThirteenMcs;
     match object {
         Object::Untyped(bits) => bits,
         Object::Frame | Object::Table(_) => 12,
@@ -107,7 +115,8 @@ pub(crate) fn size_bits(object: Object) -> u32 {
         Object::Client(ClientObject::Tcb(_)) => 11,
         // 2^6 slots of 2^5 bytes.
         Object::Client(ClientObject::CNode) => 11,
-        Object::Client(ClientObject::SchedContext(_)) => 8,
+        Object::Client(ClientObject::SchedContext(_)) => 7,
+        Object::Client(ClientObject::Notification | ClientObject::Parking) if is_mcs => 6,
         Object::Client(
             ClientObject::Notification | ClientObject::Parking | ClientObject::Reply,
         ) => 5,
@@ -199,7 +208,7 @@ impl Capabilities {
         assert!(old.is_none(), "{slot:?} was occupied");
     }
 
-    /// Empties a slot, and takes it off the list of its parent.
+    /// Empties a slot, and takes it off the list of its parent; what was made of it goes on that list instead.
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Capability> {
         let capability = match slot {
             Slot::Large(large) => self.larges.get_mut(large.index())?.take(),
@@ -217,7 +226,90 @@ impl Capabilities {
             children.retain(|child| *child != slot);
         }
         self.count_copy(capability.original, |copies| copies - 1);
+        match &capability.kind {
+            Kind::Untyped { children, .. } => self.hand_up(children, capability.parent),
+            Kind::Frame { copies: 1.., .. } => {
+                let copies = self.all().filter(|(_, other)| other.original == Some(slot));
+                let copies: Vec<Slot> = copies.map(|(slot, _)| slot).collect();
+                self.hand_up(&copies, capability.parent);
+            }
+            _ => {}
+        }
         Some(capability)
+    }
+
+    /// What was made of something that is gone belongs to what that was made of.
+    fn hand_up(&mut self, orphans: &[Slot], to: Option<Slot>) {
+        for orphan in orphans {
+            if let Some(orphan) = self.get_mut(*orphan) {
+                orphan.parent = to;
+                orphan.original = None;
+            }
+        }
+        if let Some(Kind::Untyped { children, .. }) = to
+            .and_then(|to| self.get_mut(to))
+            .map(|parent| &mut parent.kind)
+        {
+            children.extend(orphans);
+        }
+    }
+
+    /// A copy of the capability in a slot.
+    pub(crate) fn copy_of(&self, slot: Slot) -> Option<Slot> {
+        let is_copy = |other: &&Capability| other.original == Some(slot);
+        self.all()
+            .find(|(_, other)| is_copy(other))
+            .map(|(copy, _)| copy)
+    }
+
+    /// Whether there is another capability for the frame in a slot.
+    pub(crate) fn has_others(&self, slot: Slot) -> bool {
+        let Some(frame) = self.get(slot) else {
+            return false;
+        };
+        let size = |capability: &Capability| match capability.kind {
+            Kind::Frame { size_bits, .. } => Some(size_bits),
+            _ => None,
+        };
+        self.all().any(|(other, capability)| {
+            other != slot && capability.address == frame.address && size(capability) == size(frame)
+        })
+    }
+
+    /// Everything, by slot.
+    fn all(&self) -> impl Iterator<Item = (Slot, &Capability)> {
+        fn row<'a>(
+            slots: &'a [Option<Capability>],
+            name: impl Fn(u32) -> Slot + 'a,
+        ) -> impl Iterator<Item = (Slot, &'a Capability)> {
+            let slots = slots.iter().zip(0..);
+            slots.filter_map(move |(capability, number)| Some((name(number), capability.as_ref()?)))
+        }
+        row(&self.larges, |number| Slot::Large(Large(number)))
+            .chain(row(&self.large_frames, |number| {
+                Slot::LargeFrame(Large(number))
+            }))
+            .chain(row(&self.chunks, |number| Slot::Chunk(Chunk(number))))
+            .chain(row(&self.pages, |number| Slot::Page(Page(number))))
+            .chain(
+                self.clients.iter().map(|((client, which), capability)| {
+                    (Slot::Client(*client, *which), capability)
+                }),
+            )
+            .chain(
+                self.scratch
+                    .iter()
+                    .map(|capability| (Slot::Scratch, capability)),
+            )
+            .chain(
+                self.copies()
+                    .map(|(copy, capability)| (Slot::Copy(copy), capability)),
+            )
+            .chain(
+                self.devices
+                    .iter()
+                    .map(|(number, capability)| (Slot::Device(*number), capability)),
+            )
     }
 
     fn count_copy(&mut self, original: Option<Slot>, change: impl Fn(usize) -> usize) {

@@ -3,11 +3,16 @@
 //!
 //! [`FakeKernel`] answers as the kernel would, and is stricter than it in one way: what the kernel would do in silence,
 //! but what no correct server asks for (a page mapped over another, a table taken away from under mapped pages, bytes
-//! of one client shown to another), is a panic that names the rule. What the kernel itself refuses is refused with its
-//! error number and kept in [`FakeKernel::refusals`], because books that are right never lead there.
+//! of one client shown to another), is a panic that names the rule: [`rules`] has all of them. What the kernel itself refuses
+//! is refused with its error number and kept in [`FakeKernel::refusals`], because books that are right never lead there.
 //!
-//! # Which calls can fail
-//! A test can make the n-th fallible call fail ([`FakeKernel::fail_at`]). Fallible are `retype`, `copy`, `map_page`,
+//! # How it is known to be right
+//! [`kernel_sequences`] runs the same random operations on this model, without the server's rules, and on seL4: `./simulate
+//! test` compares what each of them gives.
+//!
+//! # Which calls can fail, and be slow
+//! A test can make the n-th fallible call fail ([`FakeKernel::fail_at`]), or calls by a seed ([`FakeKernel::fail_seeded`]).
+//! Any call can be made to take time by a seed ([`FakeKernel::delay_seeded`]). Fallible are `retype`, `copy`, `map_page`,
 //! `map_table`, `assign_asid`, `copy_page`, `scrub`, `write_page`, `push_ledger`, `start_thread`, `now_us`, `set_alarm`
 //! and those of [`Machine`](kmalloc_server::machine::Machine) that return a result: the real
 //! ones allocate, map, need a device, or have preconditions in the kernel. `delete`, `revoke`, `unmap_page`, `unmap_page_table`, `pop_ledger` and
@@ -19,29 +24,43 @@ mod calls;
 mod capability;
 mod failure;
 mod machine;
+mod making;
+mod mapping;
 mod memory;
 mod objects;
+pub mod rules;
 mod space;
+mod subject;
 mod view;
 
 pub use capability::{Capability, FrameUse, Kind};
 pub use failure::{Refusal, code};
 pub use machine::{FakeFunction, FakeMachine};
+pub use rules::Release;
 pub use space::Space;
 pub use view::Fault;
 
 use capability::Capabilities;
-use failure::FailurePlan;
+use failure::{Delays, FailurePlan};
 use kmalloc_bucket::ledger::Entry;
-use kmalloc_server::kernel::{ClientIndex, Slot, ThreadIndex, ThreadStart, Worker};
+use kmalloc_server::kernel::{ClientIndex, Refused, Slot, ThreadIndex, ThreadStart, Worker};
 use kmalloc_server::physical::Page;
 use memory::Memory;
+use rules::Rules;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects that one retype makes at the most.
 pub const RETYPE_MAX: usize = 256;
-/// Address spaces that one ASID pool serves.
+/// ASIDs in a pool.
 pub const ASID_POOL_SIZE: usize = 512;
+/// Those that nobody gets: 0 stands for none, and the root task has 1.
+pub const ASIDS_TAKEN: u16 = 2;
+/// Slots of the CNodes that all but pages lie in.
+const ROW_SLOTS: usize = 1 << 12;
+/// log2 of the bytes of the largest untyped.
+const UNTYPED_BITS_MAX: u32 = 47;
+/// log2 of the bytes of the smallest untyped.
+const UNTYPED_BITS_MIN: u32 = 4;
 /// Bytes that the kernel zeroes at a time when an untyped begins anew.
 pub const RESET_GRANULE: u64 = 256;
 /// Frames of one segment's ledger.
@@ -52,11 +71,14 @@ const LEDGER_ENTRIES: usize = 64;
 /// The model.
 #[derive(Debug)]
 pub struct FakeKernel {
+    rules: Rules,
     /// The physical address of page 0.
     base_addr: u64,
     capabilities: Capabilities,
     memory: Memory,
     spaces: BTreeMap<Page, Space>,
+    /// Who has which ASID.
+    asids: BTreeMap<u16, Page>,
     /// Names for address spaces that are never used again, so that a later one at the same place is another.
     identities: u64,
     ledgers: BTreeMap<u32, Ledger>,
@@ -66,6 +88,7 @@ pub struct FakeKernel {
     /// The most bytes that one call has zeroed since the test last asked.
     zeroed_max: u64,
     failures: FailurePlan,
+    delays: Delays,
     refusals: Vec<Refusal>,
     clock: Clock,
     /// Clients that were signalled, in order.
@@ -94,6 +117,28 @@ impl FakeKernel {
     /// The `nth` fallible call from now on (1 is the next one) fails with `code`, once.
     pub fn fail_at(&mut self, nth: u64, code: u32) {
         self.failures.arm(nth, code);
+    }
+
+    /// From now on one fallible call in `one_in` fails with `code`, which ones follows from `seed`.
+    pub fn fail_seeded(&mut self, seed: u64, one_in: u32, code: u32) {
+        self.failures.arm_seeded(seed, one_in, code);
+    }
+
+    /// From now on one call in `one_in` takes up to `max_us` microseconds, which ones and how long follows from `seed`. The
+    /// clock goes on meanwhile, so an alarm may be due before the server has done what it was doing. 0 microseconds: no more.
+    pub fn delay_seeded(&mut self, seed: u64, one_in: u32, max_us: u64) {
+        self.delays.arm(seed, one_in, max_us);
+    }
+
+    /// A call that can fail begins.
+    fn begin(&mut self, call: &'static str) -> Result<(), Refused> {
+        self.begin_taking();
+        self.failures.step(call)
+    }
+
+    /// A call that only takes away begins.
+    fn begin_taking(&mut self) {
+        self.clock.now_us += self.delays.step();
     }
 
     /// No further call fails on purpose. Returns the name of the call that did, if one has since [`Self::fail_at`].

@@ -102,7 +102,7 @@ impl FakeKernel {
 
 impl Machine for FakeKernel {
     fn pci_read(&mut self, function: FunctionAddress, offset: u16) -> Result<u32, Refused> {
-        self.failures.step("pci_read")?;
+        self.begin("pci_read")?;
         let function = self.machine.functions.get(&function);
         Ok(function.map_or(u32::MAX, |function| function.word(offset)))
     }
@@ -113,7 +113,7 @@ impl Machine for FakeKernel {
         offset: u16,
         value: u32,
     ) -> Result<(), Refused> {
-        self.failures.step("pci_write")?;
+        self.begin("pci_write")?;
         if let Some(function) = self.machine.functions.get_mut(&function) {
             function.write(offset, value);
         }
@@ -121,7 +121,7 @@ impl Machine for FakeKernel {
     }
 
     fn device_frames(&mut self, address: u64, pages: usize) -> Result<u32, Refused> {
-        self.failures.step("device_frames")?;
+        self.begin("device_frames")?;
         let first = self.machine.frames;
         if first + pages as u32 > DEVICE_FRAMES_MAX {
             return Err(Refused {
@@ -143,7 +143,7 @@ impl Machine for FakeKernel {
         source: InterruptSource,
         client: ClientIndex,
     ) -> Result<Option<MessageInterrupt>, Refused> {
-        self.failures.step("open_interrupt")?;
+        self.begin("open_interrupt")?;
         let notification = Slot::Client(client, ClientObject::Notification);
         assert!(
             self.capability(notification).is_some(),
@@ -161,7 +161,7 @@ impl Machine for FakeKernel {
     }
 
     fn acknowledge_interrupt(&mut self, number: u8) -> Result<(), Refused> {
-        self.failures.step("acknowledge_interrupt")?;
+        self.begin("acknowledge_interrupt")?;
         assert!(
             self.machine.interrupts.contains_key(&number),
             "interrupt {number} is not open"

@@ -1,24 +1,33 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Address spaces: four levels of tables and what is mapped through them.
 
-use kmalloc_server::kernel::{Slot, Table};
+use kmalloc_server::kernel::{Mapping, Slot, Table};
 use kmalloc_server::physical::{Large, Page};
 use std::collections::BTreeMap;
 use std::ops::Range;
-
-/// The end of the addresses that a client can have.
-pub(crate) const USER_END: usize = 0x7fff_ffff_f000;
 
 /// An address space, with an ASID.
 #[derive(Debug)]
 pub struct Space {
     /// A name that no other address space ever has.
     pub(crate) identity: u64,
+    /// Its number, which another one may have later.
+    pub(crate) asid: u16,
     /// Tables by the address that they begin at.
     tables: BTreeMap<(Table, usize), Page>,
-    pages: BTreeMap<usize, Slot>,
-    larges: BTreeMap<usize, Large>,
-    devices: BTreeMap<usize, u32>,
+    /// Entries of page tables and page directories by the address that they begin at.
+    mapped: BTreeMap<usize, Mapped>,
+}
+
+/// What an entry of a table says, and the capability that it was made by. That may be gone: an entry is memory's own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mapped {
+    pub(crate) slot: Slot,
+    /// The frame's physical address.
+    pub(crate) place: u64,
+    /// log2 of its bytes.
+    pub(crate) size_bits: u32,
+    pub(crate) how: Mapping,
 }
 
 /// log2 of the bytes that a table maps.
@@ -35,37 +44,43 @@ fn reach_bits(level: Table) -> u32 {
 pub(crate) fn reach(level: Table, address: usize) -> Range<usize> {
     let size = 1usize << reach_bits(level);
     let start = address / size * size;
-    start..start + size
+    start..start.saturating_add(size)
 }
 
 impl Space {
-    pub(crate) fn new(identity: u64) -> Space {
+    pub(crate) fn new(identity: u64, asid: u16) -> Space {
         Space {
             identity,
+            asid,
             tables: BTreeMap::new(),
-            pages: BTreeMap::new(),
-            larges: BTreeMap::new(),
-            devices: BTreeMap::new(),
+            mapped: BTreeMap::new(),
         }
     }
 
     /// Frames of 4 KiB: address, and the capability that each is mapped by.
     pub fn pages(&self) -> impl Iterator<Item = (usize, Slot)> {
-        self.pages.iter().map(|(address, slot)| (*address, *slot))
+        let slots = self.mapped.iter();
+        slots.filter_map(|(address, mapped)| {
+            matches!(mapped.slot, Slot::Page(_) | Slot::Copy(_)).then_some((*address, mapped.slot))
+        })
     }
 
     /// Frames of 2 MiB: address and frame.
     pub fn larges(&self) -> impl Iterator<Item = (usize, Large)> {
-        self.larges
-            .iter()
-            .map(|(address, large)| (*address, *large))
+        let slots = self.mapped.iter();
+        slots.filter_map(|(address, mapped)| match mapped.slot {
+            Slot::LargeFrame(large) => Some((*address, large)),
+            _ => None,
+        })
     }
 
     /// Frames of device memory: address and number.
     pub fn devices(&self) -> impl Iterator<Item = (usize, u32)> {
-        self.devices
-            .iter()
-            .map(|(address, frame)| (*address, *frame))
+        let slots = self.mapped.iter();
+        slots.filter_map(|(address, mapped)| match mapped.slot {
+            Slot::Device(number) => Some((*address, number)),
+            _ => None,
+        })
     }
 
     /// Tables: level, first address, object.
@@ -75,11 +90,14 @@ impl Space {
             .map(|((level, address), page)| (*level, *address, *page))
     }
 
+    /// Whether anything is mapped at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.mapped.is_empty()
+    }
+
     /// Whether a page or large page is mapped in `range`.
     pub(crate) fn is_mapped_in(&self, range: Range<usize>) -> bool {
-        self.pages.range(range.clone()).next().is_some()
-            || self.larges.range(range.clone()).next().is_some()
-            || self.devices.range(range).next().is_some()
+        self.mapped.range(range).next().is_some()
     }
 
     /// The highest table that must stand over `address` before a table of `level` can be hooked in, and does not.
@@ -90,10 +108,12 @@ impl Space {
             .find(|above| !self.has_table(*above, address))
     }
 
-    /// The highest table that must stand over `address` before a page can be mapped, and does not.
-    pub(crate) fn missing_above_page(&self, address: usize) -> Option<Table> {
-        self.missing_above(Table::PageTable, address)
-            .or_else(|| (!self.has_table(Table::PageTable, address)).then_some(Table::PageTable))
+    /// The highest table that must stand over `address` before a frame can be mapped, and does not.
+    pub(crate) fn missing_above_frame(&self, size_bits: u32, address: usize) -> Option<Table> {
+        self.missing_above(Table::PageTable, address).or_else(|| {
+            let is_missing = size_bits == 12 && !self.has_table(Table::PageTable, address);
+            is_missing.then_some(Table::PageTable)
+        })
     }
 
     pub(crate) fn has_table(&self, level: Table, address: usize) -> bool {
@@ -111,46 +131,30 @@ impl Space {
         self.tables.get(&(level, reach(level, address).start)) == Some(&table)
     }
 
-    /// Unhooks a table, and with it the tables below.
+    /// Unhooks a table, and with it the tables below and what is mapped through them.
     pub(crate) fn remove_table(&mut self, level: Table, address: usize) {
         let range = reach(level, address);
         self.tables
             .retain(|(below, start), _| *below > level || !range.contains(start));
+        self.mapped.retain(|start, _| !range.contains(start));
     }
 
-    pub(crate) fn page_at(&self, address: usize) -> Option<Slot> {
-        self.pages.get(&(address >> 12 << 12)).copied()
+    /// What is mapped at an address, and how far behind its beginning the address is.
+    pub(crate) fn at(&self, address: usize) -> Option<(&Mapped, usize)> {
+        let (start, mapped) = self.mapped.range(..=address).next_back()?;
+        let offset = address - start;
+        (offset < 1 << mapped.size_bits).then_some((mapped, offset))
     }
 
-    pub(crate) fn large_at(&self, address: usize) -> Option<Large> {
-        self.larges.get(&(address >> 21 << 21)).copied()
+    pub(crate) fn insert(&mut self, address: usize, mapped: Mapped) {
+        self.mapped.insert(address, mapped);
     }
 
-    pub(crate) fn insert_page(&mut self, address: usize, frame: Slot) {
-        self.pages.insert(address, frame);
-    }
-
-    pub(crate) fn insert_large(&mut self, address: usize, large: Large) {
-        self.larges.insert(address, large);
-    }
-
-    pub(crate) fn remove_page(&mut self, address: usize) {
-        self.pages.remove(&address);
-    }
-
-    pub(crate) fn remove_large(&mut self, address: usize) {
-        self.larges.remove(&address);
-    }
-
-    pub(crate) fn device_at(&self, address: usize) -> Option<u32> {
-        self.devices.get(&(address >> 12 << 12)).copied()
-    }
-
-    pub(crate) fn insert_device(&mut self, address: usize, number: u32) {
-        self.devices.insert(address, number);
-    }
-
-    pub(crate) fn remove_device(&mut self, address: usize) {
-        self.devices.remove(&address);
+    /// Unmaps the frame at `place` if it is mapped at just this address.
+    pub(crate) fn remove(&mut self, address: usize, place: u64, size_bits: u32) {
+        let is_it = |mapped: &Mapped| mapped.place == place && mapped.size_bits == size_bits;
+        if self.mapped.get(&address).is_some_and(is_it) {
+            self.mapped.remove(&address);
+        }
     }
 }

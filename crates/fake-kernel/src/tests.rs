@@ -99,7 +99,9 @@ fn retype_refuses_occupied_slots_too_many_objects_and_what_is_no_untyped() {
     assert_eq!(occupied, refused(code::DELETE_FIRST));
     let empty = Slot::Page(Page(48));
     let frame = kernel.retype(page, Object::Frame, empty, 1);
-    assert_eq!(frame, refused(code::INVALID_CAPABILITY));
+    assert_eq!(frame, refused(code::ILLEGAL_OPERATION));
+    let nothing = kernel.retype(empty, Object::Frame, empty, 1);
+    assert_eq!(nothing, refused(code::INVALID_CAPABILITY));
 }
 
 #[test]
@@ -274,8 +276,8 @@ fn copies_of_a_frame_are_mapped_each_for_itself_and_share_what_is_in_it() {
     assert_eq!(&read, b"shared");
     let occupied = kernel.copy(frame, Slot::Copy(3));
     assert_eq!(occupied, refused(code::DELETE_FIRST));
-    let of_a_copy = kernel.copy(Slot::Copy(3), Slot::Copy(5));
-    assert_eq!(of_a_copy, refused(code::INVALID_CAPABILITY));
+    let of_nothing = kernel.copy(Slot::Copy(6), Slot::Copy(5));
+    assert_eq!(of_nothing, refused(code::FAILED_LOOKUP));
     assert_eq!(kernel.unmap_page(Slot::Copy(3)), Ok(()));
     assert_eq!(kernel.delete(Slot::Copy(3)), Ok(()));
     assert_eq!(kernel.translate(space, HERE + 3 * 4096), None);

@@ -2,10 +2,8 @@
 //! Memory as a client sees it, through its own page tables.
 
 use crate::FakeKernel;
-use crate::capability::{FrameUse, Kind};
 use crate::memory::Writer;
-use crate::space::Space;
-use kmalloc_server::kernel::{Mapping, Slot, Table};
+use kmalloc_server::kernel::{Mapping, Slot};
 use kmalloc_server::physical::Page;
 
 /// A client touched what it may not.
@@ -18,23 +16,8 @@ pub struct Fault {
 impl FakeKernel {
     /// Where `address` of an address space lies in physical memory, and how it is mapped there.
     pub fn translate(&self, space: Page, address: usize) -> Option<(u64, Mapping)> {
-        let tables = self.spaces.get(&space)?;
-        let (slot, offset) = match (tables.large_at(address), tables.device_at(address)) {
-            (Some(large), _) => (Slot::LargeFrame(large), address % (1 << 21)),
-            (None, Some(frame)) => (Slot::Device(frame), address % (1 << 12)),
-            (None, None) => (tables.page_at(address)?, address % (1 << 12)),
-        };
-        if !is_reachable(tables, slot, address) {
-            return None;
-        }
-        let frame = self.capabilities.get(slot)?;
-        match frame.kind {
-            Kind::Frame {
-                usage: FrameUse::Client { how, .. },
-                ..
-            } => Some((frame.address + offset as u64, how)),
-            _ => None,
-        }
+        let (mapped, offset) = self.spaces.get(&space)?.at(address)?;
+        Some((mapped.place + offset as u64, mapped.how))
     }
 
     /// Reads as the client.
@@ -98,8 +81,8 @@ impl FakeKernel {
         match self.translate(space, address) {
             Some((place, how)) if how.writable => {
                 let is_shared = tables
-                    .page_at(address)
-                    .is_some_and(|slot| matches!(slot, Slot::Copy(_)));
+                    .at(address)
+                    .is_some_and(|(mapped, _)| matches!(mapped.slot, Slot::Copy(_)));
                 let writer = if is_shared {
                     Writer::Shared
                 } else {
@@ -110,13 +93,4 @@ impl FakeKernel {
             _ => Err(fault),
         }
     }
-}
-
-/// Whether the tables on the way to a mapped frame still stand.
-fn is_reachable(tables: &Space, slot: Slot, address: usize) -> bool {
-    match slot {
-        Slot::LargeFrame(_) => tables.missing_above(Table::PageTable, address),
-        _ => tables.missing_above_page(address),
-    }
-    .is_none()
 }

@@ -138,7 +138,7 @@ pub struct TestArguments {
     /// Only the tests in QEMU.
     #[arg(long)]
     pub target: bool,
-    /// Also the systems in clients/systems/long, which take an hour or so.
+    /// Also the systems in clients/systems/long, which take an hour or so, and more sequences of kernel operations.
     #[arg(long, conflicts_with = "host")]
     pub long: bool,
     /// Write each test and its result to this file, as JSON.

@@ -21,6 +21,7 @@ mod documents;
 mod guard;
 mod host;
 mod packages;
+mod sequences;
 
 /// Lines of a failed run's serial output that are shown.
 const SERIAL_LINES: usize = 60;
@@ -113,6 +114,9 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
         documents::run(&bench, &mut results, &documents)?;
     }
     if !arguments.host && !is_interrupted() {
+        sequences::run(&mut bench, arguments, &mut results)?;
+    }
+    if !arguments.host && !is_interrupted() {
         guard::run(project, arguments, &mut results)?;
     }
     if is_interrupted() {
@@ -141,7 +145,7 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
 type Candidate = (String, Result<Manifest, String>);
 
 /// Those of the systems that have to run. Which tests a system holds is only known once it has run. If its own name or
-/// a client's is meant, or one of `documents` or of the guard's tests, the others need not run; if nothing is, all of them are tried.
+/// a client's is meant, or one of `documents`, of the guard's tests or of the sequences', the others need not run; if nothing is, all of them are tried.
 fn meant(
     mut candidates: Vec<Candidate>,
     results: &Results,
@@ -151,7 +155,10 @@ fn meant(
         let mut clients = manifest.iter().flat_map(|manifest| &manifest.clients);
         results.wants(name) || clients.any(|client| results.wants(&client.name))
     };
-    let elsewhere = !documents.is_empty() || results.filter.starts_with(guard::NAME);
+    let elsewhere = !documents.is_empty()
+        || [guard::NAME, sequences::NAME]
+            .iter()
+            .any(|name| results.filter.starts_with(name));
     if elsewhere || candidates.iter().any(is_meant) {
         candidates.retain(is_meant);
     }

@@ -154,18 +154,26 @@ impl<'a> Bench<'a> {
         )
     }
 
-    /// Packs the first program of `manifest` as a root task that runs alone, in place of the server.
+    /// Packs the first program of `manifest` as a root task that runs alone, in place of the server, with `archive` where
+    /// the server has that of its system; a program without a place for it gets none.
     ///
     /// # Errors
     ///
-    /// When it was not built.
-    pub fn prepare_root_task(&self, manifest: &Manifest) -> Result<Prepared> {
+    /// When it was not built, or has no place for an archive that is there.
+    pub fn prepare_root_task(
+        &self,
+        manifest: &Manifest,
+        archive: Option<&[u8]>,
+    ) -> Result<Prepared> {
         let file = manifest
             .programs
             .first()
             .and_then(|program| self.executables.get(&program.source))
             .with_context(|| format!("{} was not built", manifest.name))?;
-        let image = fs::read(file).with_context(|| file.display().to_string())?;
+        let mut image = fs::read(file).with_context(|| file.display().to_string())?;
+        if let Some(archive) = archive {
+            image = image::attach(&image, archive).with_context(|| file.display().to_string())?;
+        }
         let folder = self.folder()?;
         self.pack(&image, file.clone(), &manifest.run, None, folder, None)
     }

@@ -69,3 +69,32 @@ fn the_dead_are_not_signalled() {
     assert_eq!(system.spawn(UNLIMITED), client);
     assert_eq!(pass(&mut system, 10), []);
 }
+
+#[test]
+fn no_alarm_is_lost_or_early_though_the_kernel_is_slow() {
+    for seed in 0..50 {
+        let mut system = System::new(RAM);
+        let clients = [(); 3].map(|()| system.spawn(UNLIMITED));
+        // Longer than some of the alarms: they are due before the clock is set for them.
+        system.server.kernel_mut().delay_seeded(seed, 3, 400);
+        let due = clients.map(|client| {
+            let delay_us = 50 + 100 * u64::from(client.0) + seed;
+            match set_alarm(&mut system, client, delay_us) {
+                Ok(Reply::Time { now_us }) => now_us + delay_us,
+                other => panic!("seed {seed}: {other:?}"),
+            }
+        });
+        let mut rung = Vec::new();
+        for _ in 0..20 {
+            for client in pass(&mut system, 50) {
+                let place = clients.iter().position(|other| *other == client);
+                let place = place.expect("one of them");
+                assert!(due[place] <= system.now_us(), "seed {seed}: {client:?}");
+                rung.push(client);
+            }
+        }
+        rung.sort_unstable();
+        assert_eq!(rung, clients, "seed {seed}");
+        assert_eq!(system.server.kernel().alarm(), None);
+    }
+}

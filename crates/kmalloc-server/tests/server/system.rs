@@ -106,7 +106,11 @@ impl System {
     }
 
     fn boot(ram: &[(u64, u32)], mcs: bool) -> System {
-        let (kernel, physical) = FakeKernel::boot(ram);
+        let (kernel, physical) = if mcs {
+            FakeKernel::boot_mcs(ram)
+        } else {
+            FakeKernel::boot(ram)
+        };
         System {
             server: Server::new(kernel, physical, mcs),
             scan_every: 1,

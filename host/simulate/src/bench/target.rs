@@ -112,7 +112,7 @@ pub fn count(bench: &mut Bench, parts: &[Part]) -> Result<Option<Vec<Figure>>> {
         step.say(format!("counting: {}", stem(Path::new(part.name()))));
         step.progress(done as u64, parts.len() as u64);
         let prepared = if part.is_root_task {
-            bench.prepare_root_task(&part.manifest)?
+            bench.prepare_root_task(&part.manifest, None)?
         } else {
             bench.prepare(&part.manifest, None)?
         };
