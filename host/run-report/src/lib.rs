@@ -27,6 +27,8 @@ pub struct Report {
     pub tests: Vec<Test>,
     /// What was measured.
     pub figures: Vec<Figure>,
+    /// Whether these are those that are committed, and not of this run.
+    pub figures_are_baseline: bool,
 }
 
 /// A test.

@@ -136,10 +136,11 @@ fn page() -> String {
         trace: Some(Trace::read(&trace())),
         tests: vec![test("good", None), test("bad", Some("it is <bad>"))],
         figures: vec![
-            figure("churn.kmalloc", 12.0),
-            figure("churn.other", 30.0),
+            figure("heap.churn", 12.0),
+            figure("peer.other.churn", 30.0),
             figure("alone", 1.0),
         ],
+        figures_are_baseline: true,
     })
 }
 
