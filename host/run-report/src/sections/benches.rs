@@ -7,7 +7,7 @@ use std::fmt::Write;
 use super::section;
 use crate::Figure;
 use crate::chart::{self, Row};
-use crate::names::{escaped, short};
+use crate::names::{escaped, grouped, short};
 
 /// What one's own figures are called among peers.
 const OWN: &str = "kmalloc";
@@ -43,7 +43,7 @@ pub fn benches(figures: &[Figure], are_baseline: bool) -> String {
                 label: member.label,
                 value: member.value,
                 of: member.value,
-                text: format!("{} {unit}", short(member.value)),
+                text: format!("{} {unit}", shown(member.value)),
             })
             .collect();
         let id = group.replace(|c: char| !c.is_alphanumeric(), "-");
@@ -56,7 +56,7 @@ pub fn benches(figures: &[Figure], are_baseline: bool) -> String {
         );
     }
     let source = if are_baseline {
-        " These are the committed figures of the release kernel; `./simulate bench --json FILE` counts anew."
+        " These are the committed figures of the release kernel; <code>./simulate bench --json FILE</code> counts anew."
     } else {
         ""
     };
@@ -65,6 +65,15 @@ pub fn benches(figures: &[Figure], are_baseline: bool) -> String {
          or a byte.{source}"
     );
     section("benches", "Benches", &reading, &body)
+}
+
+/// A value with the digits that count, in groups of three.
+fn shown(value: f64) -> String {
+    if value < 1000.0 {
+        short(value)
+    } else {
+        grouped(value.round() as u64)
+    }
 }
 
 /// Figures by what they are compared with, and those that stand alone, by the first part of their names.
@@ -131,7 +140,7 @@ mod tests {
     }
 
     /// The groups of these figures, with their labels.
-    fn shown(groups: &Groups) -> Vec<String> {
+    fn labelled(groups: &Groups) -> Vec<String> {
         let labels = |members: &[Member]| {
             let labels: Vec<_> = members.iter().map(|it| it.label.as_str()).collect();
             labels.join(" | ")
@@ -156,7 +165,7 @@ mod tests {
         ];
         let (compared, alone) = groups(&figures(&names));
         assert_eq!(
-            shown(&compared),
+            labelled(&compared),
             [
                 "dma.64k: the kernel alone | kmalloc",
                 "map.page: kmalloc | the kernel alone",
@@ -174,12 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn large_numbers_are_grouped() {
+        assert_eq!(shown(20_447.35), "20,447");
+        assert_eq!(shown(33.64), "33.6");
+    }
+
+    #[test]
     fn what_nothing_is_compared_with_stands_with_its_kind() {
         let names = ["served.kfree.64", "served.kmalloc.64.cold", "counter"];
         let (compared, alone) = groups(&figures(&names));
         assert!(compared.is_empty());
         assert_eq!(
-            shown(&alone),
+            labelled(&alone),
             [
                 "served: kfree.64 | kmalloc.64.cold",
                 "single figures: counter"

@@ -30,7 +30,7 @@ pub fn clients(trace: &Trace) -> String {
             escaped(&client.name),
             seconds(client.birth),
             end(client),
-            bytes(client.limit),
+            limit(client),
             bytes(client.peak),
             grouped(client.calls),
             grouped(client.failures),
@@ -69,6 +69,14 @@ fn end(client: &Client) -> String {
             "<span class=\"bad\">{cause:?}</span> at {when}, <code>{address:#x}</code> by <code>{instruction:#x}</code>"
         ),
         (cause, None) => format!("<span class=\"bad\">{cause:?}</span> at {when}"),
+    }
+}
+
+/// A client that came and went between two samples was never asked for its limit.
+fn limit(client: &Client) -> String {
+    match client.limit {
+        0 => "not seen".into(),
+        limit => bytes(limit),
     }
 }
 

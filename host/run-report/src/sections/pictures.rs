@@ -126,8 +126,8 @@ pub fn physical(trace: &Trace) -> String {
     ]);
     let memory = round.memory;
     let reading = format!(
-        "Each square is 2 MiB, in the order of addresses, {} after the start, when the least was free: {} of {}. Point at \
-         a square for its figures.",
+        "Each square is 2 MiB, in the order of addresses. All of them are looked at now and then; this is how it was {} after the \
+         start, when of those times the least was free: {} of {}. Point at a square for its figures.",
         seconds(round.time),
         bytes(memory.free),
         bytes(memory.total)
