@@ -23,7 +23,7 @@ struct Line {
 
 type Lines = [Line; TAGS_MAX];
 
-/// A table that one program fills in ([`publish`]) and the one that made it reads, after the other's end as well.
+/// A table that one program fills in (`publish`, with the feature `checked`) and the one that made it reads, after the other's end as well.
 ///
 /// ```no_run
 /// # fn token_as_text(_token: u64) -> &'static str { "" }
@@ -57,7 +57,7 @@ impl Table {
         Ok(Table { space, lines })
     }
 
-    /// What the other program passes to [`publish`]; no secret.
+    /// What the other program passes to `publish`; no secret.
     pub fn token(&self) -> u64 {
         self.space.token()
     }
