@@ -85,9 +85,10 @@ fn test(workspace: &str, mut command: Command, results: &mut Results) -> Result<
 
 /// Formatting and lints, each a test; left out where the toolchain came without them.
 fn lint(bench: &Bench, workspace: &str, cargo: Cargo, results: &mut Results) {
-    for (tool, arguments) in [
-        ("fmt", &["--all", "--check"][..]),
+    for (test, tool, arguments) in [
+        ("fmt", "fmt", &["--all", "--check"][..]),
         (
+            "clippy",
             "clippy",
             &[
                 "--workspace",
@@ -98,8 +99,22 @@ fn lint(bench: &Bench, workspace: &str, cargo: Cargo, results: &mut Results) {
                 "warnings",
             ][..],
         ),
+        (
+            // What is behind a feature. Programs are left out: one of these wants a global allocator of each.
+            "clippy --all-features",
+            "clippy",
+            &[
+                "--workspace",
+                "--lib",
+                "--all-features",
+                "--quiet",
+                "--",
+                "-D",
+                "warnings",
+            ][..],
+        ),
     ] {
-        let name = format!("{workspace}: cargo {tool}");
+        let name = format!("{workspace}: cargo {test}");
         if is_interrupted() || !results.wants(&name) || !has_component(tool) {
             continue;
         }
