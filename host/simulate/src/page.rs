@@ -57,7 +57,7 @@ pub fn run(project: &Project, arguments: &ReportArguments) -> Result<Status> {
             report.title = format!("Trace {name}");
             fs::read(file).with_context(|| {
                 let file = file.display();
-                format!("{file}; `./simulate --trace-out {file}` would write such a trace")
+                format!("{file} (a trace, as `./simulate --trace-out FILE` writes one)")
             })?
         }
         None => traced(project, arguments, &mut report, &mut status)?,
