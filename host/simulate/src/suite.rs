@@ -21,6 +21,7 @@ mod documents;
 mod guard;
 mod host;
 mod packages;
+mod shown;
 
 /// Lines of a failed run's serial output that are shown.
 const SERIAL_LINES: usize = 60;
@@ -114,6 +115,7 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
     }
     if !arguments.host && !is_interrupted() {
         guard::run(project, arguments, &mut results)?;
+        shown::run(project, arguments, &mut results);
     }
     if is_interrupted() {
         return Ok(Status::Interrupted);
@@ -151,7 +153,9 @@ fn meant(
         let mut clients = manifest.iter().flat_map(|manifest| &manifest.clients);
         results.wants(name) || clients.any(|client| results.wants(&client.name))
     };
-    let elsewhere = !documents.is_empty() || results.filter.starts_with(guard::NAME);
+    let elsewhere = !documents.is_empty()
+        || results.filter.starts_with(guard::NAME)
+        || shown::NAME.starts_with(&results.filter);
     if elsewhere || candidates.iter().any(is_meant) {
         candidates.retain(is_meant);
     }

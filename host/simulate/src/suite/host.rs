@@ -26,7 +26,7 @@ pub fn run(bench: &Bench, results: &mut Results) -> Result<()> {
         cargo.current_dir(bench.project.host()).arg(subcommand);
         cargo
     };
-    if results.wants(BROWSER_TEST) && !has_browser() {
+    if results.wants(BROWSER_TEST) && browser().is_none() {
         results.leave_out(BROWSER_TEST, "there is no Chromium on this machine");
     }
     let workspaces: [(&str, Cargo); 2] = [("crates", &crates), ("host", &host)];
@@ -146,14 +146,15 @@ fn lint(bench: &Bench, workspace: &str, cargo: Cargo, results: &mut Results) {
 /// The test that passes without having looked where there is no browser.
 const BROWSER_TEST: &str = "host: chromium_shows_it_and_has_nothing_to_complain_of";
 
-fn has_browser() -> bool {
-    let runs = |program: &&str| {
+/// The browser that pages are tested in; `None` where there is none.
+pub fn browser() -> Option<&'static str> {
+    let runs = |program: &&'static str| {
         let mut command = Command::new(program);
         command.arg("--version").stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
-    run_report::BROWSERS.iter().any(runs)
+    run_report::BROWSERS.into_iter().find(runs)
 }
 
 fn has_component(tool: &str) -> bool {
