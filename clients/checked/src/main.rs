@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Makes the mistakes that the heap finds in checked mode, each of which has to be reported once, with pointer, class and
-//! call. With the argument `panic` it makes one without a hook for them, and has to end by it.
+//! call. With the argument `panic` it makes one without a hook for them, and has to end by it. With `watch` it starts others
+//! (`leak`), and finds what these had in use when they were ended.
 #![no_std]
 #![no_main]
 
 extern crate alloc;
+
+mod leaks;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -37,8 +40,11 @@ const TESTS: &[Test] = &[
 ];
 
 fn main() -> u8 {
-    if kmalloc::arguments().next() == Some("panic") {
-        return without_a_hook();
+    match kmalloc::arguments().next() {
+        Some("panic") => return without_a_hook(),
+        Some("watch") => return client_test::run(leaks::TESTS),
+        Some("leak") => return leaks::leak(),
+        _ => {}
     }
     set_violation_hook(|violation| {
         let mut seen = SEEN.lock();

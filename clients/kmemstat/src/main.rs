@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Shows where the memory of the system is: physical memory like `free`, clients like `top`, buckets like `slabinfo`, pieces
-//! like `buddyinfo`, requests by how long they took. At an interval, until all others have ended.
+//! Shows where the memory of the system is: physical memory like `free`, clients like `top`, why requests of theirs were
+//! refused, buckets like `slabinfo`, pieces by zone like `buddyinfo`, requests by how long they took. At an interval, until all
+//! others have ended.
 //!
-//! Arguments, all optional: `interval_ms=1000`, `measure` (takes the time of all requests, which `calls` shows), and which parts to
-//! show: `free`, `top`, `slabs`, `pieces`, `calls`; without any of these, all.
+//! Arguments, all optional: `interval_ms=1000`, `measure` (takes the time of all requests, which `calls` and `latency` show), and
+//! which parts to show: `free`, `top`, `refusals`, `slabs`, `pieces`, `calls`, `latency`; without any of these, all.
 #![no_std]
 #![no_main]
 
@@ -16,12 +17,14 @@ kmalloc::main!(main);
 /// A part of what is shown, and what it is called.
 type Part = (&'static str, fn() -> Result<(), Error>);
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 7] = [
     ("free", show::free),
     ("top", show::top),
+    ("refusals", show::refusals),
     ("slabs", show::slabs),
     ("pieces", show::pieces),
     ("calls", show::calls),
+    ("latency", show::latency),
 ];
 
 const INTERVAL_MS: u64 = 1000;

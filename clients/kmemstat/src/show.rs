@@ -1,19 +1,34 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The parts of what is shown, each as a table.
 
+use core::fmt;
 use kmalloc::statistics::{
-    self, BlockFigures, LATENCY_FIRST_BITS, LATENCY_STEPS, ORDERS, SERVED_CLASSES,
+    self, BlockFigures, CallFigures, LATENCY_FIRST_BITS, LATENCY_STEPS, ORDERS, SERVED_CLASSES,
 };
 use kmalloc::{Error, println};
+use kmalloc_protocol::names::{ErrorName, RequestName};
 
 /// What a client is doing, by `life`.
 const LIVES: [&str; 6] = ["-", "built", "runs", "ends", "lingers", "dead"];
 /// Bytes of a page.
 const PAGE: u64 = 4096;
+/// Physical memory by what devices can reach it, as Linux has it: by 24 bits of address, by 32, by more. Each with its end.
+const ZONES: [(&str, u64); 3] = [("DMA", 1 << 24), ("DMA32", 1 << 32), ("Normal", u64::MAX)];
 
 /// Bytes in KiB.
 const fn kib(bytes: u64) -> u64 {
     bytes / 1024
+}
+
+/// Numbers in columns. A line is printed in one go: others print too.
+struct Row<'a>(&'a [u32]);
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|number| write!(f, " {number:>6}"))
+    }
 }
 
 /// Physical memory, in KiB.
@@ -96,6 +111,22 @@ pub fn top() -> Result<(), Error> {
     Ok(())
 }
 
+/// Why requests were refused, a line for each client and error that there was.
+pub fn refusals() -> Result<(), Error> {
+    println!("{:<16} {:<16} {:>9}", "client", "refused by", "requests");
+    for client in statistics::clients() {
+        let handle = client?.handle;
+        let (Ok(name), Ok(counts)) = (statistics::name(handle), statistics::failures(handle))
+        else {
+            continue;
+        };
+        for (number, count) in (0..).zip(counts).filter(|(_, count)| *count > 0) {
+            println!("{:<16} {:<16} {count:>9}", name.as_str(), ErrorName(number));
+        }
+    }
+    Ok(())
+}
+
 /// Served blocks of all clients by size class.
 pub fn slabs() -> Result<(), Error> {
     let mut sum = BlockFigures::default();
@@ -130,47 +161,84 @@ pub fn slabs() -> Result<(), Error> {
     Ok(())
 }
 
-/// Free pieces of memory by their size.
+/// A zone's free memory in bytes, what of it would have to be zeroed, and its pieces by order.
+#[derive(Clone, Copy, Default)]
+struct Zone {
+    free: u64,
+    dirty: u64,
+    orders: [u32; ORDERS],
+}
+
+/// Free memory by zone, in KiB, and the pieces it is in, by their size in KiB.
 pub fn pieces() -> Result<(), Error> {
-    let mut orders = [0; ORDERS];
+    let mut zones = [Zone::default(); ZONES.len()];
     for large in statistics::larges() {
-        for (sum, count) in orders.iter_mut().zip(large?.orders) {
+        let large = large?;
+        let place = ZONES.iter().position(|(_, end)| large.address < *end);
+        let zone = &mut zones[place.unwrap_or(ZONES.len() - 1)];
+        zone.free += u64::from(large.free) * PAGE;
+        zone.dirty += u64::from(large.dirty) * PAGE;
+        for (sum, count) in zone.orders.iter_mut().zip(large.orders) {
             *sum += count;
         }
     }
-    println!("free pieces, by KiB");
-    for (order, count) in orders.into_iter().enumerate() {
-        println!("{:>8} {count:>8}", 4 << order);
+    let sizes: [u32; ORDERS] = core::array::from_fn(|order| 4 << order);
+    println!(
+        "{:<8} {:>9} {:>9}{}",
+        "pieces",
+        "free",
+        "dirty",
+        Row(&sizes)
+    );
+    for ((name, _), zone) in ZONES.iter().zip(&zones) {
+        let (free, dirty) = (kib(zone.free), kib(zone.dirty));
+        println!("{name:<8} {free:>9} {dirty:>9}{}", Row(&zone.orders));
     }
     Ok(())
+}
+
+/// The requests that there were since they are measured: number and figures.
+fn measured() -> impl Iterator<Item = (u8, CallFigures)> {
+    // The first number that no request has is refused.
+    let figures =
+        (0..=u8::MAX).map_while(|request| Some((request, statistics::calls(request).ok()?)));
+    figures.filter(|(_, figures)| figures.calls() > 0)
 }
 
 /// Requests by how long they took: the tick counts below which half of them, and all but one in a hundred, were.
 pub fn calls() -> Result<(), Error> {
     println!(
-        "{:<8} {:>9} {:>12} {:>12} {:>12}",
+        "{:<18} {:>9} {:>12} {:>12} {:>12}",
         "request", "calls", "mean ticks", "half below", "99 % below"
     );
-    let mut request = 0;
-    // The first number that no request has is refused.
-    while let Ok(figures) = statistics::calls(request) {
+    for (request, figures) in measured() {
         let calls = figures.calls();
-        if let Some(mean) = figures.ticks.checked_div(calls) {
-            let below = |share: u64| {
-                let mut seen = 0;
-                let step = figures.steps.iter().position(|step| {
-                    seen += u64::from(*step);
-                    seen * 100 >= calls * share
-                });
-                1u64 << (LATENCY_FIRST_BITS + step.unwrap_or(LATENCY_STEPS) as u32)
-            };
-            println!(
-                "{request:<8} {calls:>9} {mean:>12} {:>12} {:>12}",
-                below(50),
-                below(99)
-            );
-        }
-        request += 1;
+        let below = |share: u64| {
+            let mut seen = 0;
+            let step = figures.steps.iter().position(|step| {
+                seen += u64::from(*step);
+                seen * 100 >= calls * share
+            });
+            1u64 << (LATENCY_FIRST_BITS + step.unwrap_or(LATENCY_STEPS) as u32)
+        };
+        println!(
+            "{:<18} {calls:>9} {:>12} {:>12} {:>12}",
+            RequestName(request),
+            figures.ticks / calls,
+            below(50),
+            below(99)
+        );
+    }
+    Ok(())
+}
+
+/// The whole histogram of each request: how many took less than 2^8 ticks, then less than 2^9, and so on.
+pub fn latency() -> Result<(), Error> {
+    let bits: [u32; LATENCY_STEPS - 1] =
+        core::array::from_fn(|step| LATENCY_FIRST_BITS + step as u32);
+    println!("{:<18}{} {:>6}", "ticks below 2^", Row(&bits), "more");
+    for (request, figures) in measured() {
+        println!("{:<18}{}", RequestName(request), Row(&figures.steps));
     }
     Ok(())
 }

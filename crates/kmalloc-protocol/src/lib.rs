@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod flags;
 pub mod message;
+pub mod names;
 mod padding;
 mod reply;
 mod request;

@@ -11,6 +11,14 @@ use core::ptr;
 #[cfg(feature = "checked")]
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
+#[cfg(feature = "server")]
+mod table;
+
+#[cfg(all(feature = "checked", feature = "server"))]
+pub use table::publish;
+#[cfg(feature = "server")]
+pub use table::{Held, Name, Table};
+
 /// A name for blocks, by which they are found again: `static PACKETS: Tag = Tag::new("packets");`.
 #[derive(Debug)]
 #[repr(align(8))]
@@ -29,7 +37,7 @@ impl Tag {
 }
 
 /// Tags that are told from each other; blocks with others are counted together.
-#[cfg(feature = "checked")]
+#[cfg(any(feature = "checked", feature = "server"))]
 const TAGS_MAX: usize = 512;
 /// This bit of a key says that it is a [`Tag`]'s address and no [`Location`]'s.
 #[cfg(feature = "checked")]
@@ -89,7 +97,14 @@ impl Number {
                     .key
                     .compare_exchange(ptr::null_mut(), key, Relaxed, Relaxed);
             if before.is_ok() || before == Err(key) {
-                return Number(place as u16);
+                let number = Number(place as u16);
+                #[cfg(feature = "server")]
+                if before.is_ok()
+                    && let Some(who) = who(number)
+                {
+                    table::name(number, who);
+                }
+                return number;
             }
         }
         Number::OTHERS
@@ -100,6 +115,8 @@ impl Number {
         let entry = &ENTRIES[usize::from(self.0) % TAGS_MAX];
         entry.blocks.fetch_add(1, Relaxed);
         entry.bytes.fetch_add(bytes as u64, Relaxed);
+        #[cfg(feature = "server")]
+        table::take(self, bytes);
     }
 
     /// Counts a block that is in use no more.
@@ -107,6 +124,8 @@ impl Number {
         let entry = &ENTRIES[usize::from(self.0) % TAGS_MAX];
         entry.blocks.fetch_sub(1, Relaxed);
         entry.bytes.fetch_sub(bytes as u64, Relaxed);
+        #[cfg(feature = "server")]
+        table::give(self, bytes);
     }
 }
 
@@ -148,23 +167,30 @@ pub struct Live {
     pub bytes: u64,
 }
 
+/// Who the blocks with this number are of; `None` where it is nobody's.
+#[cfg(feature = "checked")]
+fn who(number: Number) -> Option<Who> {
+    let entry = ENTRIES.get(usize::from(number.0))?;
+    let key = entry.key.load(Relaxed);
+    let named = key.addr() & NAMED != 0;
+    let key = key.map_addr(|it| it & !NAMED);
+    Some(match number {
+        Number::OTHERS => Who::Others,
+        Number::GLOBAL => Who::Global,
+        _ if key.is_null() => return None,
+        // SAFETY: `of_tag` put it there, from a reference that is good for ever.
+        _ if named => Who::Named(unsafe { &*key.cast::<Tag>() }.name()),
+        // SAFETY: as above, by `of_line`.
+        _ => Who::Line(unsafe { &*key.cast::<Location<'static>>() }),
+    })
+}
+
 /// What all checked heaps of the program have in use, by who allocated it; in no order.
 #[cfg(feature = "checked")]
 pub fn live() -> impl Iterator<Item = Live> {
-    ENTRIES.iter().enumerate().filter_map(|(number, entry)| {
+    (0..).zip(&ENTRIES).filter_map(|(number, entry)| {
         let blocks = entry.blocks.load(Relaxed);
-        let key = entry.key.load(Relaxed);
-        let named = key.addr() & NAMED != 0;
-        let key = key.map_addr(|it| it & !NAMED);
-        let who = match Number(number as u16) {
-            Number::OTHERS => Who::Others,
-            Number::GLOBAL => Who::Global,
-            _ if key.is_null() => return None,
-            // SAFETY: `of_tag` put it there, from a reference that is good for ever.
-            _ if named => Who::Named(unsafe { &*key.cast::<Tag>() }.name()),
-            // SAFETY: as above, by `of_line`.
-            _ => Who::Line(unsafe { &*key.cast::<Location<'static>>() }),
-        };
+        let who = who(Number(number))?;
         (blocks > 0).then(|| Live {
             who,
             blocks,
@@ -173,8 +199,8 @@ pub fn live() -> impl Iterator<Item = Live> {
     })
 }
 
-/// Prints what is in use, a line for each who allocated some. A program does that at its end, by whatever way it ends but a
-/// fault.
+/// Prints what is in use, a line for each who allocated some. A program does that when it ends by itself, a panic included. One
+/// that faults or is killed does not come to it: what such a program held, its parent finds in a [`Table`].
 #[cfg(all(feature = "checked", feature = "server"))]
 pub fn print_live() {
     for Live { who, blocks, bytes } in live() {

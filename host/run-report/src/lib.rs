@@ -16,6 +16,24 @@ use trace::Trace;
 /// Names that Chromium goes by. The page is tested in the first of them that is installed.
 pub const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
+/// The ids of the elements that the page of a traced run with tests and figures has, whatever ran.
+pub const PARTS: [&str; 14] = [
+    "overview",
+    "memory",
+    "chart-memory",
+    "physical",
+    "chart-physical",
+    "occupancy",
+    "chart-occupancy",
+    "fragmentation",
+    "chart-fragmentation",
+    "latency",
+    "latency-kmalloc",
+    "clients",
+    "tests",
+    "benches",
+];
+
 /// What the page is about. What is not there is left out of it.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -27,6 +45,8 @@ pub struct Report {
     pub tests: Vec<Test>,
     /// What was measured.
     pub figures: Vec<Figure>,
+    /// Whether these are those that are committed, and not of this run.
+    pub figures_are_baseline: bool,
 }
 
 /// A test.

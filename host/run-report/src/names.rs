@@ -1,36 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Names of requests and errors by their numbers, and numbers as people read them.
-
-use kmalloc_protocol::message::{BYTES_MAX, decode_request, decode_response};
-
-/// The name of the request with this number.
-pub fn request(number: u8) -> String {
-    let mut bytes = [0; 64];
-    bytes[0] = number;
-    (1..=8)
-        .find_map(|words| decode_request(&bytes[..words * 8]).ok())
-        .map_or_else(|| number.to_string(), |it| head(&format!("{it:?}")))
-}
-
-/// The name of the error that statistics know by this number.
-pub fn error(number: u32) -> String {
-    let mut bytes = [0; BYTES_MAX];
-    bytes[0] = 1;
-    for wire in 0..=u8::MAX {
-        bytes[1] = wire;
-        match decode_response(&bytes) {
-            Some(Err(error)) if error.number() == number => return head(&format!("{error:?}")),
-            Some(_) => {}
-            None => break,
-        }
-    }
-    number.to_string()
-}
-
-/// The first word of how a value is shown.
-fn head(text: &str) -> String {
-    text.split([' ', '(']).next().unwrap_or_default().into()
-}
+//! Numbers and text as people read them.
 
 /// Bytes in the largest unit that leaves at least one.
 pub fn bytes(bytes: u64) -> String {
@@ -111,14 +80,5 @@ mod tests {
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(grouped(12), "12");
         assert_eq!(escaped("<a & \"b\">"), "&lt;a &amp; &quot;b&quot;&gt;");
-    }
-
-    #[test]
-    fn requests_and_errors_have_the_protocols_names() {
-        assert_eq!(request(0), "Kmalloc");
-        assert_eq!(request(8), "Stats");
-        assert_eq!(request(255), "255");
-        assert_eq!(error(7), "OverQuota");
-        assert_eq!(error(9999), "9999");
     }
 }

@@ -25,7 +25,10 @@ pub fn render(report: &Report) -> String {
         push(&mut page, sections::tests(&report.tests));
     }
     if !report.figures.is_empty() {
-        push(&mut page, sections::benches(&report.figures));
+        push(
+            &mut page,
+            sections::benches(&report.figures, report.figures_are_baseline),
+        );
     }
     if report.trace.is_none() && report.tests.is_empty() && report.figures.is_empty() {
         page.push_str("<p>There is nothing to report.</p>\n");

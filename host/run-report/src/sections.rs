@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The sections of the page: each a heading, a sentence on how to read it, a picture, and the figures behind it.
 
+mod benches;
 mod lists;
 mod pictures;
 
-pub use lists::{benches, clients, tests};
+pub use benches::benches;
+pub use lists::{clients, tests};
 pub use pictures::{fragmentation, latency, memory_over_time, occupancy, physical};
 
 use std::fmt::Write;

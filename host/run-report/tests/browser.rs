@@ -11,25 +11,7 @@ use kmalloc_protocol::statistics::{
     BlockFigures, CallFigures, ClientFigures, FailureFigures, LargeFigures, MemoryFigures,
 };
 use run_report::trace::Trace;
-use run_report::{BROWSERS, Figure, Report, Test, render};
-
-/// Every part that the page of a traced run has.
-const PARTS: [&str; 14] = [
-    "overview",
-    "memory",
-    "chart-memory",
-    "physical",
-    "chart-physical",
-    "occupancy",
-    "chart-occupancy",
-    "fragmentation",
-    "chart-fragmentation",
-    "latency",
-    "latency-kmalloc",
-    "clients",
-    "tests",
-    "benches",
-];
+use run_report::{BROWSERS, Figure, PARTS, Report, Test, render};
 
 /// A trace with two clients, one of which faults.
 fn trace() -> Vec<u8> {
@@ -136,10 +118,11 @@ fn page() -> String {
         trace: Some(Trace::read(&trace())),
         tests: vec![test("good", None), test("bad", Some("it is <bad>"))],
         figures: vec![
-            figure("churn.kmalloc", 12.0),
-            figure("churn.other", 30.0),
+            figure("heap.churn", 12.0),
+            figure("peer.other.churn", 30.0),
             figure("alone", 1.0),
         ],
+        figures_are_baseline: true,
     })
 }
 

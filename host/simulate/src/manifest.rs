@@ -212,7 +212,11 @@ impl Manifest {
 
 /// A manifest was refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {field}{separator}{reason}", separator = if field.is_empty() { "" } else { ": " })]
+#[error(
+    "{file}{}: {field}{}{reason}",
+    if *line == 0 { String::new() } else { format!(":{line}") },
+    if field.is_empty() { "" } else { ": " }
+)]
 pub struct ManifestError {
     /// The file, as it was named.
     pub file: String,

@@ -9,6 +9,7 @@ use run_report::{Figure, Report, Test, render};
 use serde::Deserialize;
 
 use crate::Status;
+use crate::bench::baseline::{self, Baseline};
 use crate::cli::ReportArguments;
 use crate::console::Console;
 use crate::manifest;
@@ -41,6 +42,11 @@ pub fn run(project: &Project, arguments: &ReportArguments) -> Result<Status> {
         let figures: Vec<Figure> = read(file, "figures of `bench --json`")?;
         report.figures.extend(figures);
     }
+    if arguments.bench.is_empty() {
+        let baseline = Baseline::read(&baseline::file(project))?;
+        report.figures.extend(baseline.all().map(counted));
+        report.figures_are_baseline = true;
+    }
     for file in &arguments.results {
         let results: Results = read(file, "results of `run --json` or `test --json`")?;
         report.tests.extend(results.checks.into_iter().map(test));
@@ -49,7 +55,10 @@ pub fn run(project: &Project, arguments: &ReportArguments) -> Result<Status> {
         Some(file) => {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             report.title = format!("Trace {name}");
-            fs::read(file).with_context(|| file.display().to_string())?
+            fs::read(file).with_context(|| {
+                let file = file.display();
+                format!("{file} (a trace, as `./simulate --trace-out FILE` writes one)")
+            })?
         }
         None => traced(project, arguments, &mut report, &mut status)?,
     };
@@ -61,7 +70,7 @@ pub fn run(project: &Project, arguments: &ReportArguments) -> Result<Status> {
     report.trace = Some(trace);
     let file = &arguments.output;
     fs::write(file, render(&report)).with_context(|| file.display().to_string())?;
-    anstream::eprintln!("simulate: the report is in {}", file.display());
+    Console::new(arguments.machine.quiet).note(&format!("the report is in {}", file.display()));
     Ok(status)
 }
 
@@ -96,6 +105,15 @@ fn traced(
     report.tests.extend(checks);
     *status = crate::run::status(&run);
     prepared.trace()
+}
+
+/// A figure of the baseline.
+fn counted((name, value): (&str, f64)) -> Figure {
+    Figure {
+        name: name.into(),
+        unit: "instructions".into(),
+        value,
+    }
 }
 
 fn test(outcome: Outcome) -> Test {

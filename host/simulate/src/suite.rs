@@ -22,6 +22,7 @@ mod guard;
 mod host;
 mod packages;
 mod sequences;
+mod shown;
 
 /// Lines of a failed run's serial output that are shown.
 const SERIAL_LINES: usize = 60;
@@ -118,6 +119,7 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
     }
     if !arguments.host && !is_interrupted() {
         guard::run(project, arguments, &mut results)?;
+        shown::run(project, arguments, &mut results);
     }
     if is_interrupted() {
         return Ok(Status::Interrupted);
@@ -158,7 +160,8 @@ fn meant(
     let elsewhere = !documents.is_empty()
         || [guard::NAME, sequences::NAME]
             .iter()
-            .any(|name| results.filter.starts_with(name));
+            .any(|name| results.filter.starts_with(name))
+        || shown::NAME.starts_with(&results.filter);
     if elsewhere || candidates.iter().any(is_meant) {
         candidates.retain(is_meant);
     }

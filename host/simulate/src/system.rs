@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::cli::MachineArguments;
@@ -24,6 +24,8 @@ use crate::verdict::{Check, MachineEnd, Observation, judge};
 /// What comes out of the machine's second serial port, where it has one.
 const TRACE_FILE: &str = "trace";
 const MEMORY_DEFAULT: Size = Size(512 << 20);
+/// Below this, a unit was forgotten.
+const MEMORY_MIN: Size = Size(1 << 20);
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
 
 /// Where systems are run: a kernel, ready for QEMU, and what the command line says of the machine.
@@ -72,6 +74,25 @@ impl Run {
     }
 }
 
+/// What can be told to be wrong before anything is built for it.
+fn check(arguments: &MachineArguments) -> Result<()> {
+    let files = [
+        ("--disk", &arguments.disk),
+        ("--root-task", &arguments.root_task),
+    ];
+    for (option, file) in files {
+        if let Some(file) = file.as_ref().filter(|file| !file.is_file()) {
+            bail!("{option}: there is no file {}", file.display());
+        }
+    }
+    if let Some(Size(bytes)) = arguments.memory.filter(|size| *size < MEMORY_MIN) {
+        bail!(
+            "--memory: {bytes} bytes are no machine; write 512M, say, or nothing for what the manifest says"
+        );
+    }
+    Ok(())
+}
+
 impl<'a> Bench<'a> {
     /// Gets the kernel ready.
     ///
@@ -83,6 +104,7 @@ impl<'a> Bench<'a> {
         console: Console,
         arguments: &'a MachineArguments,
     ) -> Result<Self> {
+        check(arguments)?;
         let kernel = kernel::obtain(project, console, arguments.kernel)?;
         let elf = kernel.elf();
         let bytes = fs::read(&elf).with_context(|| elf.display().to_string())?;

@@ -164,6 +164,12 @@ fn errors_say_what_to_do() {
     assert!(refused.contains("clients/systems"), "{refused}");
     let refused = refusal(&["--trace", "no.trace"]);
     assert!(refused.contains("./simulate record"), "{refused}");
+    let refused = refusal(&["report", "--trace-in", "no.trace"]);
+    assert!(refused.contains("--trace-out"), "{refused}");
+    let refused = refusal(&["run", "--disk", "no.img"]);
+    assert!(refused.contains("there is no file no.img"), "{refused}");
+    let refused = refusal(&["run", "--memory", "512"]);
+    assert!(refused.contains("512M"), "{refused}");
     let refused = refusal(&["run", "--sistem", "system.toml"]);
     assert!(refused.contains("--system"), "{refused}");
     bench.write(

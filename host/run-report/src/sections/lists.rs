@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What is listed: clients with their ends, tests, benches.
+//! What is listed: clients with their ends, tests.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use kmalloc_events::Held;
 use kmalloc_protocol::Cause;
+use kmalloc_protocol::names::ErrorName;
 
 use super::section;
-use crate::chart::{self, Row};
-use crate::names::{bytes, error, escaped, grouped, seconds, short};
+use crate::Test;
+use crate::names::{bytes, escaped, grouped, seconds};
 use crate::trace::{Client, Trace};
-use crate::{Figure, Test};
 
 /// Clients that are listed: of thousands nobody reads each.
 const CLIENTS_MAX: usize = 200;
@@ -31,7 +30,7 @@ pub fn clients(trace: &Trace) -> String {
             escaped(&client.name),
             seconds(client.birth),
             end(client),
-            bytes(client.limit),
+            limit(client),
             bytes(client.peak),
             grouped(client.calls),
             grouped(client.failures),
@@ -63,7 +62,7 @@ fn end(client: &Client) -> String {
         (Cause::Exit, _) => format!("<span class=\"bad\">exit {value}</span> at {when}"),
         (Cause::Killed, _) => format!("killed at {when}"),
         (Cause::NotStarted, _) => {
-            let reason = error(value as u32);
+            let reason = ErrorName(value as u32);
             format!("<span class=\"bad\">not started: {reason}</span> at {when}")
         }
         (cause, Some((_, address, instruction))) => format!(
@@ -73,10 +72,18 @@ fn end(client: &Client) -> String {
     }
 }
 
+/// A client that came and went between two samples was never asked for its limit.
+fn limit(client: &Client) -> String {
+    match client.limit {
+        0 => "not seen".into(),
+        limit => bytes(limit),
+    }
+}
+
 fn reasons(client: &Client) -> String {
     let counts = client.reasons.iter().filter(|(_, count)| **count > 0);
-    let reasons =
-        counts.map(|(number, count)| format!("{} {}", grouped((*count).into()), error(*number)));
+    let reasons = counts
+        .map(|(number, count)| format!("{} {}", grouped((*count).into()), ErrorName(*number)));
     reasons.collect::<Vec<_>>().join(", ")
 }
 
@@ -128,56 +135,4 @@ pub fn tests(tests: &[Test]) -> String {
         grouped(failed as u64)
     );
     section("tests", "Tests", &reading, &body)
-}
-
-/// What was measured, peers beside each other.
-pub fn benches(figures: &[Figure]) -> String {
-    let mut body = String::new();
-    for ((group, unit), members) in groups(figures) {
-        let most = members.iter().fold(0.0f64, |most, it| most.max(it.1));
-        let rows: Vec<Row> = members
-            .into_iter()
-            .map(|(label, value)| Row {
-                // One's own bar stands out; all others are peers.
-                class: if label.starts_with("kmalloc") || group.is_empty() {
-                    "c0"
-                } else {
-                    "c7"
-                },
-                label,
-                value,
-                of: value,
-                text: format!("{} {unit}", short(value)),
-            })
-            .collect();
-        let id = format!(
-            "bench-{}",
-            group.replace(|c: char| !c.is_alphanumeric(), "-")
-        );
-        let heading = if group.is_empty() {
-            "single figures"
-        } else {
-            &group
-        };
-        let _ = write!(
-            body,
-            "<h3>{} ({})</h3>{}",
-            escaped(heading),
-            escaped(&unit),
-            chart::rows(&id, heading, &rows, Some(most))
-        );
-    }
-    let reading = "Shorter is better where the unit is a time, an instruction or a byte.";
-    section("benches", "Benches", reading, &body)
-}
-
-/// Figures of a bench whose names differ in the last part alone, by the parts before.
-fn groups(figures: &[Figure]) -> BTreeMap<(String, String), Vec<(String, f64)>> {
-    let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for figure in figures {
-        let (group, member) = figure.name.rsplit_once('.').unwrap_or(("", &figure.name));
-        let group = groups.entry((group.to_string(), figure.unit.clone()));
-        group.or_default().push((member.to_string(), figure.value));
-    }
-    groups
 }

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use kmalloc_protocol::names::RequestName;
 use kmalloc_protocol::statistics::{
     CallFigures, LATENCY_FIRST_BITS, LATENCY_STEPS, LargeFigures, ORDERS, SERVED_CLASSES,
 };
 
 use super::section;
 use crate::chart::{self, Row, Series};
-use crate::names::{bytes, grouped, request, seconds, short};
+use crate::names::{bytes, grouped, seconds, short};
 use crate::trace::{Client, Round, Trace};
 
 /// Lines that one can tell apart.
@@ -125,8 +126,8 @@ pub fn physical(trace: &Trace) -> String {
     ]);
     let memory = round.memory;
     let reading = format!(
-        "Each square is 2 MiB, in the order of addresses, {} after the start, when the least was free: {} of {}. Point at \
-         a square for its figures.",
+        "Each square is 2 MiB, in the order of addresses. All of them are looked at now and then; this is how it was {} after the \
+         start, when of those times the least was free: {} of {}. Point at a square for its figures.",
         seconds(round.time),
         bytes(memory.free),
         bytes(memory.total)
@@ -255,7 +256,7 @@ pub fn latency(trace: &Trace) -> String {
             })
             .collect();
         let values = figures.steps.map(f64::from).to_vec();
-        let name = request(operation);
+        let name = RequestName(operation).to_string();
         let id = format!("latency-{}", name.to_lowercase());
         let chart = latency_chart(&id, &name, &labels, &values, &time);
         let calls = figures.calls();

@@ -52,6 +52,13 @@ fn first_line(program: &str, argument: &str) -> Result<String> {
 pub struct Baseline {
     compilers: Compilers,
     figures: BTreeMap<String, f64>,
+    /// Figures of others, to be shown beside; nothing is compared with them.
+    #[serde(default)]
+    others: BTreeMap<String, f64>,
+}
+
+fn is_of_others(name: &str) -> bool {
+    OF_OTHERS.iter().any(|other| name.starts_with(other))
 }
 
 /// Where the baseline is.
@@ -67,14 +74,21 @@ pub fn holds_for(kernel: &Kernel) -> bool {
 impl Baseline {
     /// These figures, made with these compilers.
     pub fn of(figures: &[Figure], compilers: Compilers) -> Self {
-        let own = figures
+        let named = figures
             .iter()
-            .filter(|figure| !OF_OTHERS.iter().any(|other| figure.name.starts_with(other)));
-        let figures = own.map(|figure| (figure.name.clone(), figure.value));
+            .map(|figure| (figure.name.clone(), figure.value));
+        let (others, figures) = named.partition(|(name, _)| is_of_others(name));
         Self {
             compilers,
-            figures: figures.collect(),
+            figures,
+            others,
         }
+    }
+
+    /// All figures, names and instructions, those of others too.
+    pub fn all(&self) -> impl Iterator<Item = (&str, f64)> {
+        let all = self.figures.iter().chain(&self.others);
+        all.map(|(name, value)| (name.as_str(), *value))
     }
 
     /// Reads the file.
@@ -105,7 +119,7 @@ impl Baseline {
 
     /// Why a figure does not pass, `None` where it does; `None` also for a figure of others.
     pub fn complaint(&self, figure: &Figure) -> Option<String> {
-        if OF_OTHERS.iter().any(|other| figure.name.starts_with(other)) {
+        if is_of_others(&figure.name) {
             return None;
         }
         let rewrite = "if that is meant, `./simulate bench --baseline` makes a new baseline";
@@ -160,6 +174,7 @@ mod tests {
         let figures = [figure("peer.x.churn", 9.0), figure("floor.grant.2m", 9.0)];
         let baseline = Baseline::of(&figures, compilers("1"));
         assert!(baseline.figures.is_empty());
+        assert_eq!(baseline.all().count(), 2);
         assert_eq!(baseline.complaint(&figures[0]), None);
         let complaint = baseline.complaint(&figure("b", 1.0)).unwrap();
         assert!(complaint.contains("--baseline"), "{complaint}");

@@ -26,7 +26,7 @@ pub fn run(bench: &Bench, results: &mut Results) -> Result<()> {
         cargo.current_dir(bench.project.host()).arg(subcommand);
         cargo
     };
-    if results.wants(BROWSER_TEST) && !has_browser() {
+    if results.wants(BROWSER_TEST) && browser().is_none() {
         results.leave_out(BROWSER_TEST, "there is no Chromium on this machine");
     }
     let workspaces: [(&str, Cargo); 2] = [("crates", &crates), ("host", &host)];
@@ -85,9 +85,10 @@ fn test(workspace: &str, mut command: Command, results: &mut Results) -> Result<
 
 /// Formatting and lints, each a test; left out where the toolchain came without them.
 fn lint(bench: &Bench, workspace: &str, cargo: Cargo, results: &mut Results) {
-    for (tool, arguments) in [
-        ("fmt", &["--all", "--check"][..]),
+    for (test, tool, arguments) in [
+        ("fmt", "fmt", &["--all", "--check"][..]),
         (
+            "clippy",
             "clippy",
             &[
                 "--workspace",
@@ -98,8 +99,22 @@ fn lint(bench: &Bench, workspace: &str, cargo: Cargo, results: &mut Results) {
                 "warnings",
             ][..],
         ),
+        (
+            // What is behind a feature. Programs are left out: one of these wants a global allocator of each.
+            "clippy --all-features",
+            "clippy",
+            &[
+                "--workspace",
+                "--lib",
+                "--all-features",
+                "--quiet",
+                "--",
+                "-D",
+                "warnings",
+            ][..],
+        ),
     ] {
-        let name = format!("{workspace}: cargo {tool}");
+        let name = format!("{workspace}: cargo {test}");
         if is_interrupted() || !results.wants(&name) || !has_component(tool) {
             continue;
         }
@@ -131,14 +146,15 @@ fn lint(bench: &Bench, workspace: &str, cargo: Cargo, results: &mut Results) {
 /// The test that passes without having looked where there is no browser.
 const BROWSER_TEST: &str = "host: chromium_shows_it_and_has_nothing_to_complain_of";
 
-fn has_browser() -> bool {
-    let runs = |program: &&str| {
+/// The browser that pages are tested in; `None` where there is none.
+pub fn browser() -> Option<&'static str> {
+    let runs = |program: &&'static str| {
         let mut command = Command::new(program);
         command.arg("--version").stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
-    run_report::BROWSERS.iter().any(runs)
+    run_report::BROWSERS.into_iter().find(runs)
 }
 
 fn has_component(tool: &str) -> bool {

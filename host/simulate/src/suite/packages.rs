@@ -20,7 +20,8 @@ use crate::system::Bench;
 /// If Cargo can't say what the workspace is.
 pub fn run(bench: &Bench, workspace: &str, cargo: Cargo, results: &mut Results) -> Result<()> {
     let mut document = cargo("doc");
-    document.args(["--workspace", "--no-deps", "--quiet"]);
+    // What is behind a feature is documented too.
+    document.args(["--workspace", "--no-deps", "--all-features", "--quiet"]);
     document.env("RUSTDOCFLAGS", "-D warnings");
     judge(bench, &format!("{workspace}: cargo doc"), document, results);
 
