@@ -244,6 +244,9 @@ pub fn blueprint(object: Object) -> ObjectBlueprint {
         Object::Table(Table::VSpace) => {
             ObjectBlueprint::Arch(ObjectBlueprintX86::SeL4Arch(ObjectBlueprintX64::PML4))
         }
+        // Asked for only where there is an IOMMU.
+        Object::IoTable => sel4_extension::io_space::TABLE
+            .unwrap_or(ObjectBlueprint::Arch(ObjectBlueprintX86::PageTable)),
         Object::Client(ClientObject::Tcb(_)) => ObjectBlueprint::Tcb,
         Object::Client(ClientObject::CNode) => ObjectBlueprint::CNode {
             size_bits: CLIENT_CNODE_BITS,
@@ -330,13 +333,19 @@ impl Kernel for Sel4 {
         address: usize,
         how: Mapping,
     ) -> Result<(), (usize, Refused)> {
-        let (vspace, rights, attributes) = (self.vspace(vspace), rights(how), attributes(how.cache));
+        let (vspace, rights, attributes) =
+            (self.vspace(vspace), rights(how), attributes(how.cache));
         let stride = self.layout.page_stride();
         let mut slot = self.cptr(Slot::Page(Page(frames.start as u32))).bits();
         for index in 0..frames.len() {
             let frame: cap::UnspecifiedPage = CPtr::from_bits(slot).cast();
             frame
-                .frame_map(vspace, address + index * PAGE_SIZE, rights.clone(), attributes)
+                .frame_map(
+                    vspace,
+                    address + index * PAGE_SIZE,
+                    rights.clone(),
+                    attributes,
+                )
                 .map_err(|error| (index, refused(error)))?;
             slot += stride;
         }

@@ -83,20 +83,13 @@ impl Kernel for FakeKernel {
         let Some(Capability {
             address,
             original: None,
-            kind: Kind::Frame {
-                size_bits, usage, ..
-            },
+            kind: Kind::Frame { size_bits, .. },
             ..
         }) = self.capability(frame).cloned()
         else {
             let reason = format!("{frame:?} is no frame");
             return self.refuse("copy", code::INVALID_CAPABILITY, reason);
         };
-        assert_eq!(
-            usage,
-            FrameUse::Unmapped,
-            "{frame:?} is shared while one has it alone"
-        );
         let kind = Kind::Frame {
             size_bits,
             usage: FrameUse::Unmapped,
@@ -176,6 +169,11 @@ impl Kernel for FakeKernel {
             let reason = format!("{address:#x} is the kernel's");
             return self.refuse("map_page", code::INVALID_ARGUMENT, reason);
         }
+        let original = self.capability(frame).and_then(|copy| copy.original);
+        assert!(
+            original.is_none_or(|original| !self.is_mapped(original)),
+            "{original:?} is shared while one has it alone"
+        );
         let Some(space) = self.spaces.get_mut(&vspace) else {
             let reason = format!("{vspace:?} is no address space");
             return self.refuse("map_page", code::INVALID_CAPABILITY, reason);
@@ -229,10 +227,13 @@ impl Kernel for FakeKernel {
     fn unmap_page(&mut self, frame: Slot) -> Result<(), Refused> {
         match self.capability(frame).map(|frame| &frame.kind) {
             // To unmap what is not mapped is no error to a kernel, but one of them never answers it: the server must not.
-            Some(Kind::Frame { usage, .. }) => assert!(
-                matches!(usage, FrameUse::Client { .. }),
-                "{frame:?} is to be unmapped from a client, and is {usage:?}"
-            ),
+            Some(Kind::Frame { usage, copies, .. }) => {
+                assert!(
+                    matches!(usage, FrameUse::Client { .. } | FrameUse::Function { .. }),
+                    "{frame:?} is to be unmapped from a client or function, and is {usage:?}"
+                );
+                assert_eq!(*copies, 0, "{frame:?} goes while a function reaches it");
+            }
             other => panic!("{frame:?} to be unmapped is no frame but {other:?}"),
         }
         self.forget_mapping(frame);

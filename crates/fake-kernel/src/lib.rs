@@ -18,6 +18,7 @@ mod boot;
 mod calls;
 mod capability;
 mod failure;
+mod iommu;
 mod machine;
 mod memory;
 mod objects;

@@ -90,6 +90,7 @@ impl FakeKernel {
 
     /// Takes a frame out of the address space that it is mapped in, if it is.
     pub(crate) fn forget_mapping(&mut self, slot: Slot) {
+        self.forget_reach(slot);
         let Some(Kind::Frame {
             usage: FrameUse::Client { space, address, .. },
             ..
@@ -156,6 +157,10 @@ impl FakeKernel {
                     self.destroy_table(page, level);
                 }
             }
+            Some(Kind::IoTable { hooked }) => assert!(
+                !hooked,
+                "{slot:?} goes while it is part of a function's address space"
+            ),
             Some(Kind::Client(which)) => {
                 if let (Slot::Client(client, _), ClientObject::Tcb(thread)) = (slot, which) {
                     self.threads.remove(&(client, thread));
