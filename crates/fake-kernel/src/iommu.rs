@@ -247,3 +247,6 @@ impl FakeKernel {
         self.set_usage(slot, FrameUse::Unmapped);
     }
 }
+
+#[cfg(test)]
+mod tests;
