@@ -337,19 +337,19 @@ impl Kernel for Sel4 {
             (self.vspace(vspace), rights(how), attributes(how.cache));
         let stride = self.layout.page_stride();
         let mut slot = self.cptr(Slot::Page(Page(frames.start as u32))).bits();
-        for index in 0..frames.len() {
-            let frame: cap::UnspecifiedPage = CPtr::from_bits(slot).cast();
-            frame
-                .frame_map(
-                    vspace,
-                    address + index * PAGE_SIZE,
-                    rights.clone(),
-                    attributes,
-                )
-                .map_err(|error| (index, refused(error)))?;
-            slot += stride;
-        }
-        Ok(())
+        // The buffer is lent once for all of them.
+        sel4::with_ipc_buffer_mut(|buffer| {
+            for index in 0..frames.len() {
+                let frame: cap::UnspecifiedPage = CPtr::from_bits(slot).cast();
+                let address = address + index * PAGE_SIZE;
+                frame
+                    .with(&mut *buffer)
+                    .frame_map(vspace, address, rights.clone(), attributes)
+                    .map_err(|error| (index, refused(error)))?;
+                slot += stride;
+            }
+            Ok(())
+        })
     }
 
     fn unmap_page(&mut self, frame: Slot) -> Result<(), Refused> {
@@ -494,6 +494,10 @@ impl Kernel for Sel4 {
 
     fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused> {
         thread::stop(self, client, count).map_err(refused)
+    }
+
+    fn instruction(&mut self, client: ClientIndex) -> u64 {
+        thread::instruction(self, client, 0)
     }
 
     fn wake(&mut self, worker: Worker) {

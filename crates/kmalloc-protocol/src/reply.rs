@@ -120,7 +120,7 @@ pub struct Ended {
     /// ([`Error::number`](crate::Error::number)) of a client that could not be started.
     #[serde(with = "le")]
     pub value: u64,
-    /// The instruction that faulted.
+    /// The instruction that faulted; of a client that was killed, where its first thread stood.
     #[serde(with = "le")]
     pub instruction: u64,
     /// Requests it made, as a number.

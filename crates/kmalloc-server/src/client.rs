@@ -433,6 +433,8 @@ impl Client {
 pub struct Obituary {
     /// How it ended.
     pub end: End,
+    /// Where it stood: the instruction that faulted, or the next one of the first thread of a client that was killed. Else 0.
+    pub instruction: u64,
     /// Requests it made.
     pub calls: u64,
     /// Most bytes it had committed.

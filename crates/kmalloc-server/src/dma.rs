@@ -168,7 +168,11 @@ impl<K: Kernel> Server<K> {
 
     /// Takes these free pages, zeroed and charged to the client.
     fn take_dma_pages(&mut self, client: ClientIndex, pages: Range<usize>) -> Result<(), Error> {
-        if let Some(chunk) = self.fresh_chunk(&pages) {
+        let chunk = Page(pages.start as u32).chunk();
+        let is_chunk = chunk.pages() == pages;
+        if is_chunk && self.physical.is_ready_chunk(chunk) {
+            self.take_ready(pages.clone());
+        } else if is_chunk && self.physical.is_clean_chunk(chunk) {
             self.take_fresh_chunk(chunk)?;
         } else {
             for (_, pages) in by_chunk(pages.clone()) {
@@ -189,24 +193,19 @@ impl<K: Kernel> Server<K> {
             align_pages: run.align_pages.max(CHUNK_PAGES),
             ..*run
         };
-        if let Some(chunk) = self.physical.fresh_chunk()
-            && run.pages == CHUNK_PAGES
-            && run.align_pages <= CHUNK_PAGES
-            && self.physical.address_of(chunk.first_page())
-                <= run.max_addr.saturating_sub(bytes(CHUNK_PAGES) - 1)
-        {
-            // No boundary that the run could keep lies inside a chunk.
-            return Some(chunk.pages());
+        if run.pages == CHUNK_PAGES && run.align_pages <= CHUNK_PAGES {
+            let ready = self.physical.ready_chunk();
+            let chunk = ready.or_else(|| self.physical.fresh_chunk());
+            let end_max = run.max_addr.saturating_sub(bytes(CHUNK_PAGES) - 1);
+            let is_low = |chunk: &Chunk| self.physical.address_of(chunk.first_page()) <= end_max;
+            if let Some(chunk) = chunk.filter(is_low) {
+                // No boundary that the run could keep lies inside a chunk.
+                return Some(chunk.pages());
+            }
         }
         let are_chunks = run.pages.is_multiple_of(CHUNK_PAGES);
         let found = are_chunks.then(|| self.physical.find_run(&chunks));
         found.flatten().or_else(|| self.physical.find_run(run))
-    }
-
-    /// The clean whole chunk that is just these pages.
-    fn fresh_chunk(&self, pages: &Range<usize>) -> Option<Chunk> {
-        let chunk = Page(pages.start as u32).chunk();
-        (chunk.pages() == *pages && self.physical.is_clean_chunk(chunk)).then_some(chunk)
     }
 
     /// Frees those frames of a run that had not been mapped when it failed.

@@ -294,6 +294,11 @@ pub trait Kernel: Machine {
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused>;
     /// Stops the first `count` threads of a client for good, and deletes the capability that its faults come by.
     fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused>;
+    /// Where a client's first thread stands; 0 where nobody can tell. What the client is doing there changes nothing for the
+    /// server: it is told to the parent of a client that was killed.
+    fn instruction(&mut self, _client: ClientIndex) -> u64 {
+        0
+    }
 
     /// Tells a worker that there is work for it. One that knows is not told again.
     fn wake(&mut self, worker: Worker);

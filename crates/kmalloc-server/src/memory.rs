@@ -4,7 +4,7 @@
 
 use crate::Server;
 use crate::client::Client;
-use crate::kernel::{ClientIndex, Kernel, Object, Slot};
+use crate::kernel::{ClientIndex, Kernel, Object, Slot, Worker};
 use crate::physical::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, Large, PAGE_BITS, Page, Step};
 use core::ops::Range;
 use kmalloc_bucket::ledger::NONE;
@@ -159,6 +159,7 @@ impl<K: Kernel> Server<K> {
         self.kernel
             .retype(Slot::Chunk(chunk), Object::Frame, first, CHUNK_PAGES)?;
         self.physical.chunk_was_split_and_taken(chunk);
+        self.want_frames();
         Ok(())
     }
 
@@ -211,22 +212,39 @@ impl<K: Kernel> Server<K> {
     }
 
     fn supply_pages(&mut self, max: usize) -> Result<Range<usize>, Error> {
-        if max >= CHUNK_PAGES
-            && let Some(chunk) = self.physical.fresh_chunk()
-        {
+        if max >= CHUNK_PAGES {
             // A whole chunk at once, and not what others left of one first.
-            self.take_fresh_chunk(chunk)?;
-            return Ok(chunk.pages());
+            if let Some(chunk) = self.physical.ready_chunk() {
+                self.take_ready(chunk.pages());
+                return Ok(chunk.pages());
+            }
+            if let Some(chunk) = self.physical.fresh_chunk() {
+                self.take_fresh_chunk(chunk)?;
+                return Ok(chunk.pages());
+            }
         }
         loop {
             if let Some(pages) = self.physical.next_pages(max) {
-                self.physical.take_pages(pages.clone());
+                self.take_ready(pages.clone());
                 return Ok(pages);
             }
             match self.physical.next_page() {
                 Some(step) => self.carry_out(step)?,
                 None => return Err(self.out_of_memory(1, 0)),
             }
+        }
+    }
+
+    /// Takes frames of one chunk that are ready; the cleaner makes more while nobody asks for any.
+    pub(crate) fn take_ready(&mut self, pages: Range<usize>) {
+        self.physical.take_pages(pages);
+        self.want_frames();
+    }
+
+    /// Has the cleaner make frames where few are ready.
+    fn want_frames(&mut self) {
+        if self.physical.is_short_of_frames() {
+            self.kernel.wake(Worker::Cleaner);
         }
     }
 

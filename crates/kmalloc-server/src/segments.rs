@@ -111,6 +111,12 @@ impl Segment {
                 return None;
             }
             let mut starts = here | word(index + 1) << 64;
+            // Most often the first free page is the one.
+            let first = starts.trailing_zeros();
+            let wanted = u128::MAX >> (128 - count);
+            if starts >> first & wanted == wanted {
+                return Some(index * 64 + first as usize);
+            }
             let mut length = 1;
             while length < count && starts != 0 {
                 let more = length.min(count - length);

@@ -8,7 +8,9 @@ use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Error, Events, LABEL, Reply, Request, Response, Stats};
 use kmalloc_server::client::{Badge, End, Fault, Obituary};
 use kmalloc_server::kernel::{ClientIndex, Kernel, Mapping, Object, Refused, Slot, Table, Worker};
-use kmalloc_server::physical::{Cleaning, GRAIN_BITS, Large, LargeForm, Page};
+use kmalloc_server::physical::{
+    CHUNK_PAGES, Cleaning, GRAIN_BITS, LARGE_CHUNKS, Large, LargeForm, Page,
+};
 use kmalloc_server::spawn::{Load, Spawn};
 use kmalloc_server::{Books, Built, Outcome, Server, Work};
 use std::collections::BTreeMap;
@@ -485,6 +487,14 @@ impl System {
             Cleaning::Gather(large) => kernel
                 .revoke(Slot::Large(large))
                 .and_then(|()| clean_untyped(kernel, Slot::Large(large))),
+            Cleaning::Frames(chunk) => {
+                let first = Slot::Page(chunk.first_page());
+                kernel.retype(Slot::Chunk(chunk), Object::Frame, first, CHUNK_PAGES)
+            }
+            Cleaning::Chunks(large) => {
+                let (first, object) = (Slot::Chunk(large.first_chunk()), Object::Untyped(16));
+                kernel.retype(Slot::Large(large), object, first, LARGE_CHUNKS)
+            }
         };
         self.server.cleaned(result.is_ok());
         Some(result.map(|()| cleaning))
