@@ -42,7 +42,7 @@ pub trait Machine {
         value: u32,
     ) -> Result<(), Refused>;
     /// Makes frames of device memory: `pages` in a row from a physical address on. The first one's number in
-    /// [`Slot::Device`](crate::kernel::Slot::Device).
+    /// [`Slot::Device`].
     fn device_frames(&mut self, address: u64, pages: usize) -> Result<u32, Refused>;
     /// Makes an interrupt signal the client's notification with [`INTERRUPT_BADGE`]; what the function has to write, if
     /// it is a message.
