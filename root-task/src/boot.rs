@@ -5,6 +5,7 @@ use crate::cspace::{LEAF_BITS, Layout, Place};
 use crate::devices::{self, Devices};
 use crate::handover;
 use crate::interrupts::Handler;
+use crate::iommu::Iommu;
 use crate::kernel::Sel4;
 use crate::ports;
 use crate::timer::{self, Timer};
@@ -107,7 +108,8 @@ pub fn boot(bootinfo: &BootInfoPtr, pieces: Vec<Piece>) -> Result<Booted, BootEr
     let notification = maker.make(ObjectBlueprint::Notification, 1)?;
     let notification = maker.path(notification);
     let timer = Timer::new(timer_ports, maker.make_handler(TIMER_VECTOR)?, notification);
-    let devices = Devices::new(timer, pci_ports, &mut maker, device_pieces(bootinfo))?;
+    let iommu = Iommu::new(bootinfo, &mut maker)?;
+    let devices = Devices::new(timer, pci_ports, iommu, &mut maker, device_pieces(bootinfo))?;
     maker.map_windows(table_bytes(pages), segment_count(pages))?;
 
     // SAFETY: it is the kernel's own, and stays mapped.

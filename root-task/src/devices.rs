@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The server's [`Machine`] on seL4: PCI by the two ports of its first mechanism, device memory from the device untypeds,
-//! interrupts by handlers.
+//! interrupts by handlers, what functions reach by the IOMMU.
 
 use crate::boot::{BootError, FAN_OUT_MAX, FRAME_BITS, Maker};
 use crate::cspace::Place;
 use crate::interrupts::{Handler, Pin, Target};
+use crate::iommu::Iommu;
 use crate::kernel::{Sel4, refused};
 use crate::timer::Timer;
 use crate::untypeds::Piece;
@@ -14,8 +15,9 @@ use kmalloc_server::kernel::{
 };
 use kmalloc_server::machine::{DEVICE_FRAMES_MAX, INTERRUPT_BADGE, Machine};
 use kmalloc_server::pci::{FUNCTIONS_MAX, FunctionAddress};
+use kmalloc_server::physical::Page;
 use sel4::ObjectBlueprint;
-use sel4_extension::IOPort;
+use sel4_extension::{IOPort, io_space};
 
 /// The first and last of the ports of PCI's configuration space.
 pub const PCI_PORTS: (u16, u16) = (0xcf8, 0xcff);
@@ -37,6 +39,8 @@ pub struct Devices {
     /// The alarm clock.
     pub timer: Timer,
     pci_ports: IOPort,
+    /// What functions reach.
+    iommu: Iommu,
     /// Device untypeds without children.
     pieces: Vec<Piece>,
     /// Slots for their halves.
@@ -52,6 +56,7 @@ impl Devices {
     pub fn new(
         timer: Timer,
         pci_ports: IOPort,
+        iommu: Iommu,
         maker: &mut Maker<'_>,
         mut pieces: Vec<Piece>,
     ) -> Result<Devices, BootError> {
@@ -67,6 +72,7 @@ impl Devices {
         Ok(Devices {
             timer,
             pci_ports,
+            iommu,
             pieces,
             splits: first..first + SPLITS_MAX,
             handlers,
@@ -212,5 +218,32 @@ impl Machine for Sel4 {
         if let Ok(handler) = self.devices.handler(number) {
             handler.give_up();
         }
+    }
+
+    fn io_levels(&self) -> u8 {
+        self.devices.iommu.levels
+    }
+
+    fn open_io_space(&mut self, number: u8, function: FunctionAddress) -> Result<(), Refused> {
+        let opened = self.devices.iommu.open(number, function.parts());
+        opened.map_err(refused)
+    }
+
+    fn map_io_table(&mut self, table: Page, number: u8, address: u64) -> Result<(), Refused> {
+        let table = self.cptr(Slot::Page(table));
+        let mapped = self.devices.iommu.map_table(table, number, address);
+        mapped.map_err(refused)
+    }
+
+    fn unmap_io_table(&mut self, table: Page) -> Result<(), Refused> {
+        io_space::unmap_table(self.cptr(Slot::Page(table))).map_err(refused)
+    }
+
+    fn map_io_page(&mut self, copy: Slot, number: u8, address: u64) -> Result<(), Refused> {
+        let mapped = self
+            .devices
+            .iommu
+            .map_frame(self.cptr(copy), number, address);
+        mapped.map_err(refused)
     }
 }

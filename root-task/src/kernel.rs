@@ -244,6 +244,9 @@ pub fn blueprint(object: Object) -> ObjectBlueprint {
         Object::Table(Table::VSpace) => {
             ObjectBlueprint::Arch(ObjectBlueprintX86::SeL4Arch(ObjectBlueprintX64::PML4))
         }
+        // Asked for only where there is an IOMMU.
+        Object::IoTable => sel4_extension::io_space::TABLE
+            .unwrap_or(ObjectBlueprint::Arch(ObjectBlueprintX86::PageTable)),
         Object::Client(ClientObject::Tcb(_)) => ObjectBlueprint::Tcb,
         Object::Client(ClientObject::CNode) => ObjectBlueprint::CNode {
             size_bits: CLIENT_CNODE_BITS,

@@ -22,6 +22,7 @@ mod devices;
 mod elf;
 mod handover;
 mod interrupts;
+mod iommu;
 mod kernel;
 mod ports;
 mod system;

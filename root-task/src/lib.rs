@@ -20,6 +20,7 @@ mod devices;
 mod elf;
 mod handover;
 mod interrupts;
+mod iommu;
 mod kernel;
 mod names;
 mod ports;

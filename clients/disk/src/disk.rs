@@ -2,6 +2,7 @@
 //! The disk: reads and writes of whole sectors, each waited for by its interrupt.
 
 use crate::hal::{self, Configuration, DmaHal};
+use crate::transport::BehindIommu;
 use kmalloc::device::{Device, INTERRUPT};
 use kmalloc::process;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, SECTOR_SIZE, VirtIOBlk};
@@ -35,7 +36,7 @@ impl From<virtio_drivers::Error> for DiskError {
 /// A disk.
 pub struct Disk {
     device: Device,
-    blocks: VirtIOBlk<DmaHal, PciTransport>,
+    blocks: VirtIOBlk<DmaHal, BehindIommu>,
 }
 
 impl Disk {
@@ -52,7 +53,8 @@ impl Disk {
         };
         let mut root = PciRoot::new(Configuration(device));
         let transport = PciTransport::new::<DmaHal, _>(&mut root, place);
-        let blocks = VirtIOBlk::new(transport.map_err(DiskError::Transport)?)?;
+        let transport = transport.map_err(DiskError::Transport)?;
+        let blocks = VirtIOBlk::new(BehindIommu::new(transport))?;
         Ok(Disk { device, blocks })
     }
 

@@ -6,6 +6,7 @@
 
 mod disk;
 mod hal;
+mod transport;
 
 use client_test::{Outcome, Test, check, check_eq, ok};
 use disk::Disk;

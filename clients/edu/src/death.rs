@@ -58,10 +58,15 @@ fn inherit(dma_addr: u64) -> Result<DmaMemory, Error> {
     }
 }
 
-pub fn after() -> Outcome {
+/// The first words of the next message to this program.
+pub fn next_message() -> [sel4::Word; 4] {
     let endpoint = sel4::cap::Endpoint::from_bits(slot::SERVES);
-    let authority = || sel4_extension::thread::reply_authority(sel4::CPtr::from_bits(slot::REPLY));
-    let [dma_addr, ..] = endpoint.recv_with_mrs(authority()).msg;
+    let reply = sel4_extension::thread::reply_authority(sel4::CPtr::from_bits(slot::REPLY));
+    endpoint.recv_with_mrs(reply).msg
+}
+
+pub fn after() -> Outcome {
+    let [dma_addr, ..] = next_message();
     let mut memory = ok!(inherit(dma_addr));
     kmalloc::println!("watching {:#x} and on", memory.dma_addr);
     let due_us = ok!(set_alarm(LONG_ENOUGH_US)) + LONG_ENOUGH_US;

@@ -51,6 +51,11 @@ pub enum Kind {
         /// of the tables above it.
         place: Option<(Page, usize)>,
     },
+    /// A table of a function's address space.
+    IoTable {
+        /// Whether it is hooked in.
+        hooked: bool,
+    },
     /// An object of a client's.
     Client(ClientObject),
 }
@@ -70,6 +75,13 @@ pub enum FrameUse {
         address: usize,
         /// How.
         how: Mapping,
+    },
+    /// In the address space of a function.
+    Function {
+        /// Which.
+        number: u8,
+        /// Where.
+        address: u64,
     },
     /// In the server, as part of a ledger.
     Ledger {
@@ -93,6 +105,7 @@ impl Capability {
                 copies: 0,
             },
             Object::Table(level) => Kind::Table { level, place: None },
+            Object::IoTable => Kind::IoTable { hooked: false },
             Object::Client(which) => Kind::Client(which),
         };
         Capability {
@@ -110,7 +123,7 @@ pub(crate) fn size_bits(object: Object, release: Release) -> u32 {
     let is_mcs = release == Release::ThirteenMcs;
     match object {
         Object::Untyped(bits) => bits,
-        Object::Frame | Object::Table(_) => 12,
+        Object::Frame | Object::Table(_) | Object::IoTable => 12,
         Object::LargeFrame => 21,
         Object::Client(ClientObject::Tcb(_)) => 11,
         // 2^6 slots of 2^5 bytes.

@@ -15,7 +15,7 @@
 //! Any call can be made to take time by a seed ([`FakeKernel::delay_seeded`]). Fallible are `retype`, `copy`, `map_page`,
 //! `map_table`, `assign_asid`, `copy_page`, `scrub`, `write_page`, `push_ledger`, `start_thread`, `now_us`, `set_alarm`
 //! and those of [`Machine`](kmalloc_server::machine::Machine) that return a result: the real
-//! ones allocate, map, need a device, or have preconditions in the kernel. `delete`, `revoke`, `unmap_page`, `unmap_page_table`, `pop_ledger` and
+//! ones allocate, map, need a device, or have preconditions in the kernel. `delete`, `revoke`, `unmap_page`, `unmap_page_table`, `unmap_io_table`, `pop_ledger` and
 //! `stop_threads` only take away: with right arguments seL4 has no error for them, so they are not failed.
 #![forbid(unsafe_code)]
 
@@ -23,6 +23,7 @@ mod boot;
 mod calls;
 mod capability;
 mod failure;
+mod iommu;
 mod machine;
 mod making;
 mod mapping;

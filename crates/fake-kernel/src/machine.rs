@@ -4,11 +4,13 @@
 use crate::FakeKernel;
 use crate::capability::Capability;
 use crate::failure::code;
+use crate::iommu::IoSpace;
 use kmalloc_server::kernel::{
     ClientIndex, ClientObject, InterruptSource, MessageInterrupt, Object, Refused, Slot,
 };
 use kmalloc_server::machine::{DEVICE_FRAMES_MAX, Machine};
 use kmalloc_server::pci::{FunctionAddress, command, register};
+use kmalloc_server::physical::Page;
 use std::collections::BTreeMap;
 
 /// A function of a device: 64 words of configuration space, and which of their bits can be written.
@@ -83,6 +85,11 @@ pub struct FakeMachine {
     pub functions: BTreeMap<FunctionAddress, FakeFunction>,
     /// Interrupts that signal somebody.
     pub interrupts: BTreeMap<u8, (InterruptSource, ClientIndex)>,
+    /// Levels of tables between functions and memory; 0 is a machine without an IOMMU. To be set before functions are
+    /// looked for.
+    pub io_levels: u8,
+    /// What functions reach, by their number.
+    pub(crate) io_spaces: BTreeMap<u8, IoSpace>,
     /// How often each has been acknowledged.
     pub acknowledged: BTreeMap<u8, u32>,
     frames: u32,
@@ -172,5 +179,29 @@ impl Machine for FakeKernel {
 
     fn close_interrupt(&mut self, number: u8) {
         self.machine.interrupts.remove(&number);
+    }
+
+    fn io_levels(&self) -> u8 {
+        self.machine.io_levels
+    }
+
+    fn open_io_space(&mut self, number: u8, function: FunctionAddress) -> Result<(), Refused> {
+        self.begin("open_io_space")?;
+        self.open_space(number, function)
+    }
+
+    fn map_io_table(&mut self, table: Page, number: u8, address: u64) -> Result<(), Refused> {
+        self.begin("map_io_table")?;
+        self.hook_io_table(table, number, address)
+    }
+
+    fn unmap_io_table(&mut self, table: Page) -> Result<(), Refused> {
+        self.unhook_io_table(table);
+        Ok(())
+    }
+
+    fn map_io_page(&mut self, copy: Slot, number: u8, address: u64) -> Result<(), Refused> {
+        self.begin("map_io_page")?;
+        self.map_for_function(copy, number, address)
     }
 }

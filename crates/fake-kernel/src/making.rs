@@ -97,16 +97,10 @@ impl FakeKernel {
         else {
             return self.refuse(CALL, code::FAILED_LOOKUP, format!("{frame:?} is empty"));
         };
-        let Kind::Frame {
-            size_bits, usage, ..
-        } = kind
-        else {
+        let Kind::Frame { size_bits, .. } = kind else {
             panic!("{frame:?} is copied, which is for frames only, and is {kind:?}");
         };
         self.demand(is_first, || format!("{frame:?} is a copy itself"));
-        self.demand(usage == FrameUse::Unmapped, || {
-            format!("{frame:?} is shared while one has it alone")
-        });
         let kind = Kind::Frame {
             size_bits,
             usage: FrameUse::Unmapped,

@@ -52,6 +52,11 @@ impl FakeKernel {
         self.demand(copies == 0, || {
             format!("{frame:?} is shared and mapped for one client")
         });
+        let original = self.capability(frame).and_then(|copy| copy.original);
+        let is_alone = original.is_some_and(|original| self.is_mapped(original));
+        self.demand(!is_alone, || {
+            format!("{original:?} is shared while one has it alone")
+        });
         self.hand_over(frame, place, size_bits, vspace);
         let mapped = Mapped {
             slot: frame,
@@ -153,7 +158,8 @@ impl FakeKernel {
 
     /// [`Kernel::unmap_page`](kmalloc_server::kernel::Kernel::unmap_page).
     pub(crate) fn unmap_frame(&mut self, frame: Slot) -> Result<(), Refused> {
-        let Some(Kind::Frame { usage, .. }) = self.capability(frame).map(|frame| &frame.kind)
+        let Some(Kind::Frame { usage, copies, .. }) =
+            self.capability(frame).map(|frame| &frame.kind)
         else {
             self.demand(false, || format!("{frame:?} to be unmapped is no frame"));
             return self.refuse_invocation("unmap_page", frame, "frame");
@@ -161,9 +167,12 @@ impl FakeKernel {
         // To unmap what is not mapped is no error to a kernel, but one of them never answers it: the server must not.
         let must_be_mapped = self.rules.server || self.rules.release == Release::Five;
         assert!(
-            matches!(usage, FrameUse::Client { .. }) || !must_be_mapped,
-            "{frame:?} is to be unmapped from a client, and is {usage:?}"
+            matches!(usage, FrameUse::Client { .. } | FrameUse::Function { .. }) || !must_be_mapped,
+            "{frame:?} is to be unmapped from a client or function, and is {usage:?}"
         );
+        self.demand(*copies == 0, || {
+            format!("{frame:?} goes while a function reaches it")
+        });
         self.forget_mapping(frame);
         Ok(())
     }

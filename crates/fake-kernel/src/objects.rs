@@ -128,6 +128,7 @@ impl FakeKernel {
 
     /// Takes a frame out of the address space that it is mapped in, if it is.
     pub(crate) fn forget_mapping(&mut self, slot: Slot) {
+        self.forget_reach(slot);
         let Some(Capability {
             address: place,
             kind:
@@ -201,6 +202,10 @@ impl FakeKernel {
                     self.destroy_table(page, level);
                 }
             }
+            Some(Kind::IoTable { hooked }) => assert!(
+                !hooked,
+                "{slot:?} goes while it is part of a function's address space"
+            ),
             Some(Kind::Client(which)) => {
                 if let (Slot::Client(client, _), ClientObject::Tcb(thread)) = (slot, which) {
                     self.threads.remove(&(client, thread));

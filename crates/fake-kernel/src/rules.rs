@@ -10,7 +10,8 @@
 //! | a frame is mapped over what is mapped | 5.0.0 refuses, later releases replace it | "is mapped over" |
 //! | a frame shows one client's bytes to another | it maps it | "is mapped for" |
 //! | a frame that is shared is mapped by its first capability | it maps it | "is shared and mapped" |
-//! | a frame is shared that is mapped by its first capability | it copies the capability | "is shared while" |
+//! | a copy of a frame is mapped for a client that is mapped by its first capability | it maps it | "is shared while" |
+//! | a frame is unmapped that a function reaches by a copy | it unmaps it | "goes while a function reaches it" |
 //! | a copy is made of a copy | it makes a copy of the first one | "is a copy itself" |
 //! | a copy goes by which the frame is mapped | 5.0.0 leaves the mapping, later releases don't | "goes while the frame is mapped by it" |
 //! | a frame's first capability goes before its copies | it deletes it | "goes while it is shared" |

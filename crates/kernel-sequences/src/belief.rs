@@ -112,7 +112,7 @@ impl Belief {
                 Object::Client(
                     ClientObject::Notification | ClientObject::Parking | ClientObject::Reply,
                 ) => Held::Messages,
-                Object::Client(_) => Held::Object,
+                Object::Client(_) | Object::IoTable => Held::Object,
             };
             self.put(slot, held, Some(untyped));
         }

@@ -6,6 +6,7 @@
 //! names the copy, not the page.
 
 use crate::Server;
+use crate::copies::Purpose;
 use crate::kernel::{ClientIndex, Kernel, Mapping, Slot};
 use crate::memory::bytes;
 use crate::physical::Page;
@@ -74,7 +75,7 @@ impl<K: Kernel> Server<K> {
         how: Mapping,
     ) -> Result<(), Error> {
         self.prepare_pages(client, Window::Shared, at, 1)?;
-        let copy = self.take_copy(client, dataspace)?;
+        let copy = self.take_copy(client, Purpose::Attached(dataspace))?;
         if let Err(refused) = self.kernel.copy(Slot::Page(frame), Slot::Copy(copy)) {
             self.give_copy(copy);
             return Err(refused.into());
@@ -106,7 +107,7 @@ impl<K: Kernel> Server<K> {
             return Err(Error::BadPointer { address });
         };
         let (copy, reserved) = (entry.page, entry.reserved as usize);
-        let dataspace = self.copies.get(copy).map(|copy| copy.dataspace);
+        let dataspace = self.copies.dataspace(copy);
         self.drop_copies(number, pages)?;
         self.give_run_space(client, number, reserved)?;
         if let Some(dataspace) = dataspace
@@ -130,9 +131,10 @@ impl<K: Kernel> Server<K> {
         Ok(())
     }
 
-    /// Unmaps one page of a dead client's attachments. The last one to let go frees the dataspace.
+    /// Unmaps one page of a dead client's attachments, or of what its devices reach. The last one to let go frees the
+    /// dataspace.
     pub(crate) fn take_back_copy(&mut self, client: ClientIndex, copy: u32) -> Result<(), Error> {
-        let dataspace = self.copies.get(copy).map(|copy| copy.dataspace);
+        let dataspace = self.copies.dataspace(copy);
         self.drop_copy(copy)?;
         if let Some(dataspace) = dataspace
             && self.is_let_go(dataspace)
@@ -150,41 +152,48 @@ impl<K: Kernel> Server<K> {
     }
 
     /// A slot for a copy, on the client's list.
-    fn take_copy(&mut self, client: ClientIndex, dataspace: u32) -> Result<u32, Error> {
+    pub(crate) fn take_copy(
+        &mut self,
+        client: ClientIndex,
+        purpose: Purpose,
+    ) -> Result<u32, Error> {
         self.charge_slots(client, 1)?;
         let limit = self.copies.capacity() as u64;
         let account = self
             .clients
             .get_mut(client.index())
             .ok_or(Error::NotPermitted)?;
-        let Some(copy) = self.copies.take(dataspace, client, &mut account.copies) else {
+        let Some(copy) = self.copies.take(purpose, client, &mut account.copies) else {
             self.refund_slots(client, 1);
             return Err(Error::OutOfSlots { limit });
         };
-        account.counters.attached_pages += 1;
-        if let Some(dataspace) = self.dataspaces.get_mut(dataspace) {
-            dataspace.copies += 1;
+        if let Purpose::Attached(dataspace) = purpose {
+            account.counters.attached_pages += 1;
+            if let Some(dataspace) = self.dataspaces.get_mut(dataspace) {
+                dataspace.copies += 1;
+            }
         }
         Ok(copy)
     }
 
     /// Frees a slot for a copy, which is empty.
-    fn give_copy(&mut self, copy: u32) {
+    pub(crate) fn give_copy(&mut self, copy: u32) {
         let Some(place) = self.copies.get(copy).copied() else {
             return;
         };
-        if let Some(dataspace) = self.dataspaces.get_mut(place.dataspace) {
+        let dataspace = self.copies.dataspace(copy);
+        if let Some(dataspace) = dataspace.and_then(|place| self.dataspaces.get_mut(place)) {
             dataspace.copies -= 1;
         }
         if let Some(account) = self.clients.get_mut(place.owner.index()) {
-            account.counters.attached_pages -= 1;
+            account.counters.attached_pages -= u64::from(dataspace.is_some());
             self.copies.give(copy, &mut account.copies);
         }
         self.refund_slots(place.owner, 1);
     }
 
     /// Unmaps what is mapped by a copy, and empties its slot.
-    fn drop_copy(&mut self, copy: u32) -> Result<(), Error> {
+    pub(crate) fn drop_copy(&mut self, copy: u32) -> Result<(), Error> {
         self.kernel.unmap_page(Slot::Copy(copy))?;
         self.kernel.delete(Slot::Copy(copy))?;
         self.give_copy(copy);

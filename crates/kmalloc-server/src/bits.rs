@@ -10,7 +10,7 @@ const LEVEL_COUNT: usize = 4;
 
 /// A set of integers below a fixed capacity: a bitmap under a tree of summary words. Inserting, removing and finding
 /// touch one word a level.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BitSet {
     /// `levels[0]` has a bit a member; a bit of `levels[n + 1]` is set where that word of `levels[n]` is not zero.
     levels: [Vec<u64>; LEVEL_COUNT],

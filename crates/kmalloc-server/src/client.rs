@@ -252,13 +252,15 @@ pub struct Client {
     pub chunk_used: usize,
     /// First of the page tables that are not in use.
     pub spare_tables: u32,
+    /// First of the tables of functions' address spaces that are not in use.
+    pub spare_io_tables: u32,
     /// The address space.
     pub vspace: u32,
     /// Page directories: which GiB each maps.
     pub directories: [u16; DIRECTORIES_MAX],
     /// How many page directories it has.
     pub directory_count: u8,
-    /// First of the copies by which it has dataspaces mapped.
+    /// First of the copies by which it has dataspaces mapped, and its devices reach its DMA memory.
     pub copies: u32,
     /// First of the dataspaces that it holds, or, when it has ended, that it is to free.
     pub dataspaces: u32,
@@ -339,6 +341,7 @@ impl Client {
         stock: NONE,
         chunk_used: 0,
         spare_tables: NONE,
+        spare_io_tables: NONE,
         vspace: NONE,
         directories: [0; DIRECTORIES_MAX],
         directory_count: 0,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The pool of slots for copies of capabilities: one for each page of a dataspace that a client has mapped.
+//! The pool of slots for copies of capabilities: one for each page of a dataspace that a client has mapped, and one for each
+//! page of DMA memory and each function that reaches it through an IOMMU.
 
 use crate::kernel::ClientIndex;
 use alloc::vec;
@@ -18,11 +19,25 @@ pub const fn copy_count(page_capacity: usize) -> usize {
     }
 }
 
+/// What a copy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A page of a dataspace, by the dataspace's place in the table, is mapped in its owner's address space.
+    Attached(u32),
+    /// A page of its owner's DMA memory is mapped for a function.
+    Reached {
+        /// Which.
+        function: u8,
+        /// What the page's entry in the ledger said before: see [`crate::iommu`].
+        before: u32,
+    },
+}
+
 /// A slot of the pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrameCopy {
-    /// The dataspace that the frame belongs to, by its place in the table.
-    pub dataspace: u32,
+    /// What it is for; of a slot that is free, what it was for.
+    pub purpose: Purpose,
     /// Who has it mapped.
     pub owner: ClientIndex,
     /// The owner's next copy; of a slot that is free, the next free one.
@@ -43,7 +58,7 @@ impl Copies {
     pub(crate) fn new(count: usize) -> Copies {
         let mut copies = vec![
             FrameCopy {
-                dataspace: NONE,
+                purpose: Purpose::Attached(NONE),
                 owner: ClientIndex(u16::MAX),
                 next: NONE,
                 previous: NONE,
@@ -69,7 +84,7 @@ impl Copies {
     /// Takes a free slot and puts it on the list of its owner, which begins at `head`; `None` where none is free.
     pub(crate) fn take(
         &mut self,
-        dataspace: u32,
+        purpose: Purpose,
         owner: ClientIndex,
         head: &mut u32,
     ) -> Option<u32> {
@@ -77,7 +92,7 @@ impl Copies {
         let place = self.copies.get_mut(copy as usize)?;
         self.free = place.next;
         *place = FrameCopy {
-            dataspace,
+            purpose,
             owner,
             next: *head,
             previous: NONE,
@@ -89,6 +104,14 @@ impl Copies {
         Some(copy)
     }
 
+    /// The dataspace that a copy is of a page of.
+    pub(crate) fn dataspace(&self, copy: u32) -> Option<u32> {
+        match self.get(copy)?.purpose {
+            Purpose::Attached(dataspace) => Some(dataspace),
+            Purpose::Reached { .. } => None,
+        }
+    }
+
     /// Takes a slot off its owner's list, which begins at `head`, and frees it.
     pub(crate) fn give(&mut self, copy: u32, head: &mut u32) {
         let free = self.free;
@@ -96,7 +119,6 @@ impl Copies {
             return;
         };
         let (previous, next) = (place.previous, place.next);
-        place.dataspace = NONE;
         place.next = free;
         self.free = copy;
         match self.copies.get_mut(previous as usize) {

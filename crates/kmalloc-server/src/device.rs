@@ -56,6 +56,7 @@ impl<K: Kernel> Server<K> {
                 function.bars = bars;
                 function.owner = Some(client);
             }
+            self.let_reach(client, place)?;
         }
         Ok(Reply::Device {
             function: place as u8,
@@ -305,7 +306,8 @@ impl<K: Kernel> Server<K> {
                 if core::mem::take(&mut known.interrupt) {
                     self.kernel.close_interrupt(place as u8);
                 }
-                if !silent {
+                // Behind an IOMMU it reaches a page no more before the page goes back, whatever it does.
+                if !silent && self.io_levels == 0 {
                     known.quarantine = Some(client);
                     stopped = false;
                 }
@@ -336,12 +338,18 @@ impl<K: Kernel> Server<K> {
         silence().is_ok_and(|after| after & command::BUS_MASTER == 0)
     }
 
-    /// Unmaps a page of device memory of a client that has ended, or gives a function up of which nothing is mapped any
-    /// more; false when it has none.
+    /// Takes a table out of what a function of a client that has ended reached, or unmaps a page of device memory, or gives a
+    /// function up of which nothing is left; false when it has none. Nothing is mapped for the function any more.
     pub(crate) fn take_back_device_page(&mut self, client: ClientIndex) -> Result<bool, Error> {
         let owner = Some(client);
         let place = self.functions.iter().position(|known| known.owner == owner);
-        let Some(function) = place.and_then(|place| self.functions.get_mut(place)) else {
+        let Some(place) = place else {
+            return Ok(false);
+        };
+        if self.take_back_io_table(client, place)? {
+            return Ok(true);
+        }
+        let Some(function) = self.functions.get_mut(place) else {
             return Ok(false);
         };
         match function.bars.iter_mut().find(|bar| bar.mapped_pages > 0) {

@@ -91,6 +91,12 @@ impl<K: Kernel> Server<K> {
     }
 
     fn dma_response(&mut self, client: ClientIndex, number: u32, frames: Range<usize>) -> Response {
+        if self.io_levels != 0
+            && let Err(error) = self.let_functions_reach(client, number, frames.len())
+        {
+            self.release_run(client, number)?;
+            return Err(error);
+        }
         self.client_mut(client)?.counters.dma_pages += frames.len() as u64;
         Ok(Reply::Dma {
             address: address_of(Window::Dma, number) as u64,
@@ -110,6 +116,9 @@ impl<K: Kernel> Server<K> {
         let larges = run.pages / LARGE_PAGES;
         // What is set aside can be had at any time; a large page that comes back has to be cleaned first.
         if larges == 0 || self.client_mut(client).ok()?.reserved_pages > 0 {
+            return None;
+        }
+        if self.needs_small_pages(client) {
             return None;
         }
         let frames = self.physical.find_large_run(run)?;
@@ -217,9 +226,12 @@ impl<K: Kernel> Server<K> {
         if Window::of(address as usize) != Some(Window::Dma) {
             return Err(self.refuse_window(client, address));
         }
-        let (number, _) = self.find_run(client, Window::Dma, address)?;
+        let (number, pages) = self.find_run(client, Window::Dma, address)?;
         debug_assert_eq!(place_of(address as usize).0, number / 512);
-        let pages = self.release_run(client, number)?;
+        if self.io_levels != 0 {
+            self.end_reach(number, pages)?;
+        }
+        self.release_run(client, number)?;
         self.client_mut(client)?.counters.dma_pages -= pages as u64;
         Ok(Reply::Done)
     }

@@ -26,7 +26,8 @@ pub enum Slot {
     Client(ClientIndex, ClientObject),
     /// What [`Worker::Cleaner`] makes of an untyped to have it zeroed; empty but for that moment.
     Scratch,
-    /// A copy of a frame's capability, by which one of several clients has the frame mapped; from a pool.
+    /// A copy of a frame's capability, by which one of several clients has the frame mapped, or a function reaches it; from
+    /// a pool.
     Copy(u32),
     /// A frame of device memory, in the order in which they were made.
     Device(u32),
@@ -127,6 +128,8 @@ pub enum Object {
     LargeFrame,
     /// A page table, by level.
     Table(Table),
+    /// A table of a function's address space, of any level.
+    IoTable,
     /// An object of [`ClientObject`].
     Client(ClientObject),
 }

@@ -24,6 +24,7 @@ pub mod dataspace;
 mod device;
 mod dispatch;
 mod dma;
+mod iommu;
 pub mod kernel;
 mod lives;
 pub mod machine;
@@ -88,6 +89,8 @@ pub struct Server<K> {
     board: notices::Board,
     /// PCI functions, if they were looked for.
     functions: Vec<Function>,
+    /// Levels of tables between functions and memory; 0 where they reach all memory.
+    io_levels: u8,
     /// Why the last quick request was refused: out of the way of those that are not.
     refusal: Error,
     /// Why requests of each client were refused: beside the accounts, which a birth and a death copy.
@@ -149,8 +152,10 @@ pub const fn table_bytes(page_capacity: usize) -> usize {
     let clients = CLIENTS_MAX * size_of::<Client>();
     let dataspaces = DATASPACES_MAX * size_of::<Dataspace>();
     let copies = copy_count(page_capacity) * size_of::<copies::FrameCopy>();
+    let functions = FUNCTIONS_MAX * (larges / 8 + 128);
     // Summary levels of the sets, alignment, and what the caller keeps a client.
-    bit_sets + bit_sets / 32 + pages + segments + clients + dataspaces + copies + (256 << 10)
+    let all = pages + segments + clients + dataspaces + copies + functions;
+    bit_sets + bit_sets / 32 + all + (256 << 10)
 }
 
 impl<K: Kernel> Server<K> {
@@ -175,6 +180,7 @@ impl<K: Kernel> Server<K> {
             queue: lives::Queue::default(),
             board: notices::Board::new(total_pages / PRESSURE_SHARE),
             functions: Vec::with_capacity(FUNCTIONS_MAX),
+            io_levels: 0,
             refusal: Error::NotPermitted,
             reasons: vec![[0; REASONS]; CLIENTS_MAX],
             latencies: vec![CallFigures::default(); usize::from(REQUEST_COUNT)],

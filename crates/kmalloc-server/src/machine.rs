@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The machine's devices as the server sees them: beside the kernel's objects, what PCI and interrupts are.
 
-use crate::kernel::{ClientIndex, Refused};
+use crate::kernel::{ClientIndex, Refused, Slot};
 use crate::pci::FunctionAddress;
+use crate::physical::Page;
 
 /// Pages of device memory that can be mapped in all: 8 MiB of registers.
 pub const DEVICE_FRAMES_MAX: u32 = 2048;
@@ -41,7 +42,7 @@ pub trait Machine {
         value: u32,
     ) -> Result<(), Refused>;
     /// Makes frames of device memory: `pages` in a row from a physical address on. The first one's number in
-    /// [`Slot::Device`](crate::kernel::Slot::Device).
+    /// [`Slot::Device`].
     fn device_frames(&mut self, address: u64, pages: usize) -> Result<u32, Refused>;
     /// Makes an interrupt signal the client's notification with [`INTERRUPT_BADGE`]; what the function has to write, if
     /// it is a message.
@@ -55,4 +56,18 @@ pub trait Machine {
     fn acknowledge_interrupt(&mut self, number: u8) -> Result<(), Refused>;
     /// Makes an interrupt signal nobody any more.
     fn close_interrupt(&mut self, number: u8);
+
+    /// Levels of tables between a function and memory, if it reaches only what is mapped for it; 0 where kernel or machine
+    /// have no IOMMU, and functions reach everything. Functions are numbered as the server's are.
+    fn io_levels(&self) -> u8;
+    /// Gives a function an address space of its own, with nothing in it but the table of the highest level. It has it for
+    /// good: no kernel makes an IOMMU forget that table.
+    fn open_io_space(&mut self, number: u8, function: FunctionAddress) -> Result<(), Refused>;
+    /// Hooks a table into a function's address space, at the highest level over `address` that has none.
+    fn map_io_table(&mut self, table: Page, number: u8, address: u64) -> Result<(), Refused>;
+    /// Takes a table out of its address space, with no other below it.
+    fn unmap_io_table(&mut self, table: Page) -> Result<(), Refused>;
+    /// Lets a function reach a frame of 4 KiB at an unmapped address, to read and to write; by a copy of its capability,
+    /// which is mapped nowhere. [`Kernel::unmap_page`](crate::kernel::Kernel::unmap_page) ends it.
+    fn map_io_page(&mut self, copy: Slot, number: u8, address: u64) -> Result<(), Refused>;
 }

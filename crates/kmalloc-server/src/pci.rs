@@ -4,6 +4,7 @@
 mod config;
 
 use crate::Server;
+use crate::iommu::IoSpace;
 use crate::kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_bucket::ledger::NONE;
 
@@ -124,11 +125,14 @@ pub(crate) struct Function {
     pub interrupt: bool,
     /// A dead owner of whose memory the function could not be shown to have let go.
     pub quarantine: Option<ClientIndex>,
+    /// What it reaches, on a machine with an IOMMU.
+    pub io_space: IoSpace,
 }
 
 impl<K: Kernel> Server<K> {
     /// Looks for PCI functions. To be called once, before clients start.
     pub fn find_functions(&mut self) -> Result<(), Refused> {
+        self.io_levels = self.kernel.io_levels();
         let mut buses = [0u8; BUSES_MAX];
         let (mut known, mut searched) = (1, 0);
         while searched < known {
@@ -180,9 +184,15 @@ impl<K: Kernel> Server<K> {
                 owner: None,
                 interrupt: false,
                 quarantine: None,
+                io_space: self.new_io_space(),
             });
         }
         Ok(Some(header))
+    }
+
+    /// Who has a function, by its number: a dead client does until nothing is mapped for it any more.
+    pub fn owner_of(&self, function: u8) -> Option<ClientIndex> {
+        self.functions.get(usize::from(function))?.owner
     }
 
     /// Lets a client have the functions of this vendor and device; how many there are.

@@ -27,15 +27,16 @@ impl<K: Kernel> Server<K> {
         budget: usize,
     ) -> Result<bool, Error> {
         for _ in 0..budget {
+            // What its devices reach comes first, before any page of it.
+            let copy = self.client_mut(client)?.copies;
+            if copy != NONE {
+                self.take_back_copy(client, copy)?;
+                continue;
+            }
             if self.take_back_device_page(client)? {
                 continue;
             }
             let account = self.client_mut(client)?;
-            if account.copies != NONE {
-                let copy = account.copies;
-                self.take_back_copy(client, copy)?;
-                continue;
-            }
             if account.dataspaces != NONE {
                 let dataspace = account.dataspaces;
                 self.take_back_dataspace(client, dataspace);

@@ -129,7 +129,7 @@ impl<K: Kernel> Server<K> {
     }
 
     /// The spare table behind a spare table, which another takes the place of.
-    fn replace_spare_link(&mut self, table: Page, link: u32) -> u32 {
+    pub(crate) fn replace_spare_link(&mut self, table: Page, link: u32) -> u32 {
         let PageInfo { previous, .. } = self.info(table);
         self.set_previous(table.0, link);
         previous

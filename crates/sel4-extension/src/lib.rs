@@ -11,6 +11,7 @@
 
 mod fault;
 mod io_port;
+pub mod io_space;
 mod paging;
 mod reply_recv;
 pub mod thread;

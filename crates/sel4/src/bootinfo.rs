@@ -7,6 +7,8 @@ use core::ops::{Deref, Range};
 use crate::cap_types::cap_type;
 use crate::init_thread::SlotRegion;
 use crate::ipc_buffer::IpcBuffer;
+#[cfg(kernel_iommu)]
+use crate::sys::seL4_BootInfo;
 use crate::sys::{constants, facts, size};
 
 mod layout;
@@ -59,6 +61,14 @@ impl Deref for BootInfoPtr {
 pub struct BootInfo([u8; PAGE_BYTES]);
 
 impl BootInfo {
+    /// The part of it that has no name of its own here.
+    #[cfg(kernel_iommu)]
+    pub fn inner(&self) -> seL4_BootInfo {
+        seL4_BootInfo {
+            numIOPTLevels: LAYOUT.io_page_table_levels(&self.0),
+        }
+    }
+
     /// The root task's IPC buffer.
     pub fn ipc_buffer(&self) -> *mut IpcBuffer {
         let address = LAYOUT.ipc_buffer(&self.0);

@@ -76,6 +76,10 @@ cap_types! {
     LargePage: "A frame of 2 MiB.",
     #[cfg(kernel_huge_page)]
     HugePage: "A frame of 1 GiB.",
+    #[cfg(kernel_iommu)]
+    IOPageTable: "A paging structure of an IOMMU.",
+    #[cfg(kernel_iommu)]
+    IOSpace: "What a PCI function reaches by way of an IOMMU.",
     #[cfg(kernel_mcs)]
     Reply: "Where a caller waits to be replied to.",
     #[cfg(kernel_mcs)]

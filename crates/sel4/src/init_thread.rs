@@ -134,6 +134,8 @@ pub mod slot {
         ASID_CONTROL: AsidControl = constants::seL4_CapASIDControl, "Authority over address space identifiers.";
         ASID_POOL: AsidPool = constants::seL4_CapInitThreadASIDPool, "Address space identifiers.";
         IO_PORT_CONTROL: IOPortControl = IO_PORT_SLOT, "Authority over IO ports.";
+        #[cfg(kernel_iommu)]
+        IO_SPACE: IOSpace = constants::seL4_CapIOSpace, "Authority over what PCI functions reach; empty where the machine has no IOMMU.";
         BOOT_INFO_FRAME: Granule = constants::seL4_CapBootInfoFrame, "The frame of its boot information.";
         IPC_BUFFER: Granule = constants::seL4_CapInitThreadIPCBuffer, "The frame of its IPC buffer.";
         DOMAIN_SET: DomainSet = constants::seL4_CapDomain, "Authority over domains.";

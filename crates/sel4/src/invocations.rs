@@ -4,6 +4,8 @@
 
 mod cnode;
 mod io_port;
+#[cfg(kernel_iommu)]
+mod io_space;
 mod irq;
 #[cfg(kernel_mcs)]
 mod sched;

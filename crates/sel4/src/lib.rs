@@ -19,6 +19,8 @@ mod error;
 mod fault;
 mod invocation_context;
 mod invocations;
+#[cfg(kernel_iommu)]
+pub mod io_space;
 mod ipc;
 mod ipc_buffer;
 mod message_info;

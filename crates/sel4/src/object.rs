@@ -51,6 +51,9 @@ pub enum ObjectBlueprintX86 {
     PageTable,
     /// A paging structure of the third level.
     PageDirectory,
+    /// A paging structure of an IOMMU, of any level.
+    #[cfg(kernel_iommu)]
+    IOPageTable,
     /// An object that only x86_64 has.
     SeL4Arch(ObjectBlueprintSeL4Arch),
 }
@@ -132,6 +135,8 @@ impl ObjectBlueprintX86 {
             Self::LargePage => constants::seL4_LargePageBits,
             Self::PageTable => constants::seL4_PageTableBits,
             Self::PageDirectory => constants::seL4_PageDirBits,
+            #[cfg(kernel_iommu)]
+            Self::IOPageTable => constants::seL4_IOPageTableBits,
             #[cfg(kernel_huge_page)]
             Self::SeL4Arch(ObjectBlueprintX64::HugePage) => constants::seL4_HugePageBits,
             Self::SeL4Arch(ObjectBlueprintX64::PDPT) => constants::seL4_PDPTBits,
@@ -145,6 +150,8 @@ impl ObjectBlueprintX86 {
             Self::LargePage => constants::seL4_X86_LargePageObject,
             Self::PageTable => constants::seL4_X86_PageTableObject,
             Self::PageDirectory => constants::seL4_X86_PageDirectoryObject,
+            #[cfg(kernel_iommu)]
+            Self::IOPageTable => constants::seL4_X86_IOPageTableObject,
             #[cfg(kernel_huge_page)]
             Self::SeL4Arch(ObjectBlueprintX64::HugePage) => constants::seL4_X64_HugePageObject,
             Self::SeL4Arch(ObjectBlueprintX64::PDPT) => constants::seL4_X86_PDPTObject,
@@ -228,6 +235,8 @@ fixed_size! {
     LargePage: ObjectBlueprintX86::LargePage,
     PageTable: ObjectBlueprintX86::PageTable,
     PageDirectory: ObjectBlueprintX86::PageDirectory,
+    #[cfg(kernel_iommu)]
+    IOPageTable: ObjectBlueprintX86::IOPageTable,
     #[cfg(kernel_huge_page)]
     HugePage: ObjectBlueprintX64::HugePage,
     PDPT: ObjectBlueprintX64::PDPT,

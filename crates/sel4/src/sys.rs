@@ -42,6 +42,19 @@ enumerations! {
     seL4_X86_VMAttributes: u64 { seL4_X86_WriteCombining, }
 }
 
+/// What the kernel tells the root task at boot, as far as it is read under the kernel's own names.
+#[cfg(kernel_iommu)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(
+    non_camel_case_types,
+    non_snake_case,
+    reason = "named as the kernel names it"
+)]
+pub struct seL4_BootInfo {
+    /// Levels of paging structures of the machine's IOMMUs; 0 where there is none.
+    pub numIOPTLevels: u64,
+}
+
 /// A constant of the kernel's headers as a size or count.
 pub(crate) const fn size(constant: i64) -> usize {
     assert!(constant >= 0);

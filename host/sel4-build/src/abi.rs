@@ -6,7 +6,7 @@ use crate::configuration::Configuration;
 use crate::error::Error;
 use crate::header::Constants;
 use crate::interface::Interface;
-use crate::method_table;
+use crate::method_table::{self, Features};
 
 /// The kernel releases that are supported, as far as their interface tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,8 +125,13 @@ impl Abi {
         let five = release == Release::Five;
         let mcs = configuration.flag("KERNEL_MCS");
         refuse_unsupported(configuration, five)?;
-        method_table::check(interface, mcs, five)?;
-        check_constants(constants, mcs)?;
+        let features = Features {
+            mcs,
+            release_5: five,
+            iommu: configuration.flag("IOMMU"),
+        };
+        method_table::check(interface, features)?;
+        check_constants(constants, features)?;
         Ok(Self {
             release,
             version: version.map_or_else(|| release.describe().to_owned(), str::to_owned),
@@ -277,10 +282,18 @@ pub(crate) const NEEDED_ON_MCS: [&str; 5] = [
     "seL4_Fault_Timeout",
 ];
 
-fn check_constants(constants: &Constants, mcs: bool) -> Result<(), Error> {
+/// Constants that crate `sel4` names for kernels with the option IOMMU.
+pub(crate) const NEEDED_WITH_IOMMU: [&str; 3] = [
+    "seL4_X86_IOPageTableObject",
+    "seL4_IOPageTableBits",
+    "seL4_CapIOSpace",
+];
+
+fn check_constants(constants: &Constants, features: Features) -> Result<(), Error> {
     let needed = NEEDED
         .iter()
-        .chain(NEEDED_ON_MCS.iter().filter(|_| mcs))
+        .chain(NEEDED_ON_MCS.iter().filter(|_| features.mcs))
+        .chain(NEEDED_WITH_IOMMU.iter().filter(|_| features.iommu))
         .find(|name| !constants.contains_key(**name));
     match needed {
         Some(name) => Err(Error::Unsupported(format!(

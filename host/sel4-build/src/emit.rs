@@ -19,7 +19,7 @@ macro_rules! line {
 }
 
 /// Conditions for `#[cfg]` in crate `sel4`, each with whether it holds.
-pub fn conditions(bindings: &Bindings) -> [(&'static str, bool); 7] {
+pub fn conditions(bindings: &Bindings) -> [(&'static str, bool); 8] {
     let abi = &bindings.abi;
     [
         ("kernel_mcs", abi.mcs),
@@ -28,6 +28,7 @@ pub fn conditions(bindings: &Bindings) -> [(&'static str, bool); 7] {
         ("kernel_all_io_ports", abi.io_port_slot_is_all_ports),
         ("kernel_printing", has_syscall(bindings, "DebugPutChar")),
         ("kernel_huge_page", bindings.configuration.flag("HUGE_PAGE")),
+        ("kernel_iommu", bindings.configuration.flag("IOMMU")),
         ("kernel_set_tls_base", has_syscall(bindings, "SetTLSBase")),
     ]
 }

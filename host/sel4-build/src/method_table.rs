@@ -28,13 +28,23 @@ enum On {
     Classic,
     /// All but release 5.
     Later,
+    /// Kernels with the option IOMMU.
+    Iommu,
+}
+
+/// What decides which methods a kernel has.
+#[derive(Clone, Copy)]
+pub struct Features {
+    pub mcs: bool,
+    pub release_5: bool,
+    pub iommu: bool,
 }
 
 const fn known(id: &'static str, forms: &'static [&'static str], on: On) -> Known {
     Known { id, forms, on }
 }
 
-const KNOWN: [Known; 48] = [
+const KNOWN: [Known; 51] = [
     known("UntypedRetype", &["wwcwwww"], On::All),
     known("TCBReadRegisters", &["www"], On::All),
     known("TCBWriteRegisters", &["wwws"], On::All),
@@ -83,23 +93,27 @@ const KNOWN: [Known; 48] = [
     known("X86IOPortOut32", &["ww"], On::All),
     known("X86IRQIssueIRQHandlerIOAPIC", &["cwwwwwww"], On::All),
     known("X86IRQIssueIRQHandlerMSI", &["cwwwwwww"], On::All),
+    known("X86PageMapIO", &["cww"], On::Iommu),
+    known("X86IOPageTableMap", &["cw"], On::Iommu),
+    known("X86IOPageTableUnmap", &[""], On::Iommu),
 ];
 
 impl Known {
-    fn needed(&self, mcs: bool, release_5: bool) -> bool {
+    fn needed(&self, features: Features) -> bool {
         match self.on {
             On::All => true,
-            On::Mcs => mcs,
-            On::NotMcs => !mcs,
-            On::Classic => !mcs && !release_5,
-            On::Later => !release_5,
+            On::Mcs => features.mcs,
+            On::NotMcs => !features.mcs,
+            On::Classic => !features.mcs && !features.release_5,
+            On::Later => !features.release_5,
+            On::Iommu => features.iommu,
         }
     }
 }
 
 /// Checks every method that the bindings need on such a kernel.
-pub fn check(interface: &Interface, mcs: bool, release_5: bool) -> Result<(), Error> {
-    for known in KNOWN.iter().filter(|known| known.needed(mcs, release_5)) {
+pub fn check(interface: &Interface, features: Features) -> Result<(), Error> {
+    for known in KNOWN.iter().filter(|known| known.needed(features)) {
         let method = interface.methods.get(known.id).ok_or_else(|| {
             Error::Unsupported(format!("its interface has no method {}", known.id))
         })?;
@@ -118,12 +132,12 @@ pub fn check(interface: &Interface, mcs: bool, release_5: bool) -> Result<(), Er
 
 /// The needed methods of a kernel with the form in which it takes its parameters: what fixtures of tests are made of.
 #[cfg(test)]
-pub fn needed(mcs: bool, release_5: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+pub fn needed(features: Features) -> impl Iterator<Item = (&'static str, &'static str)> {
     KNOWN
         .iter()
-        .filter(move |known| known.needed(mcs, release_5))
+        .filter(move |known| known.needed(features))
         .map(move |known| {
-            let form = if release_5 {
+            let form = if features.release_5 {
                 known.forms.last()
             } else {
                 known.forms.first()

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
-use crate::abi::{NEEDED, NEEDED_ON_MCS};
-use crate::method_table::needed;
+use crate::abi::{NEEDED, NEEDED_ON_MCS, NEEDED_WITH_IOMMU};
+use crate::method_table::{Features, needed};
 
 /// What the folder is to look like.
 #[derive(Debug, Clone)]
@@ -63,6 +63,14 @@ impl TestKernel {
         self
     }
 
+    fn features(&self) -> Features {
+        Features {
+            mcs: self.mcs,
+            release_5: self.release_5,
+            iommu: self.configuration.contains(r#""IOMMU": true"#),
+        }
+    }
+
     /// The interface XML. `form` may change what a method takes.
     pub fn methods_xml(&self, form: impl Fn(&str, &str) -> String) -> String {
         let mut xml = String::from("<api><struct name=\"seL4_UserContext\">");
@@ -76,7 +84,7 @@ impl TestKernel {
         }
         xml.push_str("</struct><interface name=\"All\">");
         let further = self.methods.iter().map(|id| (*id, ""));
-        for (id, taken) in needed(self.mcs, self.release_5).chain(further) {
+        for (id, taken) in needed(self.features()).chain(further) {
             write!(xml, "<method id=\"{id}\">").unwrap();
             for letter in form(id, taken).chars() {
                 let (name, kind) = match letter {
@@ -95,9 +103,12 @@ impl TestKernel {
     /// A header with every constant that is needed, each with its place in the list.
     pub fn header(&self) -> String {
         let on_mcs = NEEDED_ON_MCS.iter().filter(|_| self.mcs);
+        let iommu = self.features().iommu;
+        let with_iommu = NEEDED_WITH_IOMMU.iter().filter(|_| iommu);
         let names: Vec<&str> = NEEDED
             .iter()
             .chain(on_mcs)
+            .chain(with_iommu)
             .chain(&self.constants)
             .copied()
             .collect();
@@ -132,7 +143,8 @@ impl TestKernel {
 fn configuration(mcs: bool) -> String {
     format!(
         r#"{{ "ARCH_X86_64": true, "SEL4_ARCH": "x86_64", "PLAT_PC99": true, "PLAT": "pc99", "VTX": false,
-             "SYSCALL": true, "FSGSBASE_INST": true, "KERNEL_MCS": {mcs}, "HUGE_PAGE": true, "MAX_NUM_NODES": "1" }}"#
+             "SYSCALL": true, "FSGSBASE_INST": true, "KERNEL_MCS": {mcs}, "HUGE_PAGE": true,
+             "IOMMU": false, "MAX_NUM_NODES": "1" }}"#
     )
 }
 

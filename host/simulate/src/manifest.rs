@@ -65,6 +65,8 @@ pub struct RunSettings {
     pub devices: Vec<&'static str>,
     /// The disk that the machine has.
     pub disk: Option<Disk>,
+    /// Whether the machine has an IOMMU.
+    pub iommu: bool,
 }
 
 /// What is on the machine's disk.
@@ -199,6 +201,9 @@ impl Manifest {
         let mcs = config.has("KERNEL_MCS");
         if self.kernel == Some(KernelKind::Mcs) && !mcs {
             return Some("it is for kernels with scheduling contexts (MCS)");
+        }
+        if self.run.iommu && !config.has("IOMMU") {
+            return Some("it wants an IOMMU, and the kernel was built without that option");
         }
         (self.run.timer && mcs && (icount || self.run.icount))
             .then_some("it needs a timer, which MCS kernels have none of under --icount")

@@ -18,13 +18,19 @@ use crate::verdict::MachineEnd;
 
 /// The program.
 pub const PROGRAM: &str = "qemu-system-x86_64";
-/// A machine with nothing in it but what is named: no network card to boot from, no display.
-const FIXED: &str = "-machine pc -accel tcg -nodefaults -no-user-config -display none -no-reboot \
+/// A PC of 1996, which has no IOMMU.
+const PLAIN: &str = "-machine pc";
+/// A later one with Intel's IOMMU. seL4 has no use for what that does with interrupts.
+const WITH_IOMMU: &str = "-machine q35,kernel-irqchip=split -device intel-iommu,intremap=off";
+/// Nothing in it but what is named: no network card to boot from, no display.
+const FIXED: &str = "-accel tcg -nodefaults -no-user-config -display none -no-reboot \
                      -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=0x04";
 /// The kernel as an ELF32 file. A debug kernel prints the names of the files, so they are always the same.
 pub const KERNEL_FILE: &str = "kernel.elf";
 /// The disk, without the registers of before virtio 1.0.
 const DISK_DEVICE: &str = "virtio-blk-pci,drive=disk,disable-legacy=on";
+/// The same, where there is an IOMMU, which virtio devices pass by unless they are told not to.
+const DISK_BEHIND_IOMMU: &str = "virtio-blk-pci,drive=disk,disable-legacy=on,iommu_platform=on";
 /// The root task with its archive.
 pub const IMAGE_FILE: &str = "image.elf";
 /// How long QEMU may take to leave after the end sentinel.
@@ -47,6 +53,8 @@ pub struct Machine {
     pub timeout: Duration,
     /// Options for its devices.
     pub devices: Vec<&'static str>,
+    /// Whether it has an IOMMU.
+    pub iommu: bool,
     /// The file behind its disk, if it has one. What is written goes to a file that is gone when QEMU is.
     pub disk: Option<PathBuf>,
 }
@@ -64,7 +72,9 @@ impl Machine {
     ///
     /// If QEMU has no processor for this kernel.
     pub fn arguments(&self, kernel: &Kernel) -> Result<Vec<OsString>> {
-        let mut arguments: Vec<OsString> = FIXED.split(' ').map(OsString::from).collect();
+        let machine = if self.iommu { WITH_IOMMU } else { PLAIN };
+        let fixed = machine.split(' ').chain(FIXED.split(' '));
+        let mut arguments: Vec<OsString> = fixed.map(OsString::from).collect();
         let mut add = |option: &str, value: OsString| arguments.extend([option.into(), value]);
         add("-cpu", kernel.config.cpu()?.into());
         add("-smp", kernel.config.processors().to_string().into());
@@ -83,7 +93,12 @@ impl Machine {
             // A comma in a name is written twice.
             drive.push(disk.to_string_lossy().replace(',', ",,"));
             add("-drive", drive);
-            add("-device", DISK_DEVICE.into());
+            let device = if self.iommu {
+                DISK_BEHIND_IOMMU
+            } else {
+                DISK_DEVICE
+            };
+            add("-device", device.into());
         }
         add("-kernel", KERNEL_FILE.into());
         add("-initrd", IMAGE_FILE.into());

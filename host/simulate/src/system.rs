@@ -225,6 +225,7 @@ impl<'a> Bench<'a> {
             gdb,
             timeout: named.timeout.or(run.timeout).unwrap_or(TIMEOUT_DEFAULT),
             devices: run.devices.clone(),
+            iommu: run.iommu,
             disk,
         };
         let mut arguments = machine.arguments(&self.kernel)?;

@@ -2,6 +2,7 @@
 //! The scanner: derives from the kernel's state alone who has what, and compares it with the server's books.
 
 use crate::scan_accounts::{scan_reservations, scan_slots};
+use crate::scan_reach::scan_reach;
 use crate::scan_shared::{Shared, clients_by_space, scan_dataspaces};
 use fake_kernel::{Capability, FakeKernel, FrameUse, Kind, RESET_GRANULE};
 use kmalloc_protocol::window::Window;
@@ -261,7 +262,12 @@ fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>, mut held: usiz
         }
     }
     assert_eq!(mapped, count_mapped(kernel, physical), "no mapping is lost");
-    assert_eq!(attached, kernel.copies().count(), "no copy is lost");
+    let reached = scan_reach(server);
+    assert_eq!(
+        attached + reached,
+        kernel.copies().count(),
+        "no copy is lost"
+    );
     for (segment, frames) in kernel.ledgers() {
         let owner = segments
             .get(&segment)

@@ -51,6 +51,13 @@ pub fn scan_dataspaces(server: &Server<FakeKernel>) -> Shared<'_> {
         );
     }
     for (number, copy) in kernel.copies() {
+        if let Kind::Frame {
+            usage: FrameUse::Function { .. },
+            ..
+        } = copy.kind
+        {
+            continue;
+        }
         let Some(Slot::Page(page)) = copy.original else {
             panic!("copy {number} is one of {:?}", copy.original);
         };

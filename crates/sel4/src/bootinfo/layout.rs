@@ -17,6 +17,7 @@ pub struct Layout {
 }
 
 // Up to the slots of the image every release agrees.
+const IO_PAGE_TABLE_LEVELS: usize = 24;
 const IPC_BUFFER: usize = 32;
 const EMPTY: usize = 40;
 const USER_IMAGE_FRAMES: usize = 72;
@@ -53,6 +54,11 @@ impl Layout {
         untyped_list: 152 + 2 * REGION,
         ..Self::ALIGNED
     };
+
+    /// Levels of paging structures of the machine's IOMMUs; 0 where there is none.
+    pub fn io_page_table_levels(&self, bytes: &[u8]) -> u64 {
+        word(bytes, IO_PAGE_TABLE_LEVELS)
+    }
 
     /// Address of the IPC buffer.
     pub fn ipc_buffer(&self, bytes: &[u8]) -> u64 {

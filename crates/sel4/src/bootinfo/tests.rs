@@ -11,7 +11,8 @@ fn page(words: &[(usize, u64)]) -> Vec<u8> {
     page
 }
 
-const COMMON: [(usize, u64); 5] = [
+const COMMON: [(usize, u64); 6] = [
+    (24, 3),
     (32, 0x5000),
     (40, 0x200),
     (48, 0x8_0000),
@@ -20,6 +21,7 @@ const COMMON: [(usize, u64); 5] = [
 ];
 
 fn check_common(layout: &Layout, page: &[u8]) {
+    assert_eq!(layout.io_page_table_levels(page), 3);
     assert_eq!(layout.ipc_buffer(page), 0x5000);
     assert_eq!(layout.empty(page), 0x200..0x8_0000);
     assert_eq!(layout.user_image_frames(page), 0x10..0x24);

@@ -51,6 +51,25 @@ fn mcs_kernels_have_a_layout_of_their_own() {
 }
 
 #[test]
+fn a_kernel_with_the_option_has_what_an_iommu_takes() {
+    let with = |release: TestKernel| release.configured(r#""IOMMU": false"#, r#""IOMMU": true"#);
+    for (kernel, name) in [
+        (with(TestKernel::release_5()), "emit_iommu_5"),
+        (with(TestKernel::later()), "emit_iommu"),
+    ] {
+        let bindings = bindings(&kernel, name);
+        assert!(conditions(&bindings).contains(&("kernel_iommu", true)));
+        let label = bindings.interface.methods["X86PageMapIO"].label;
+        has_line(
+            &abi(&bindings),
+            &format!("pub const X86PageMapIO: u32 = {label};"),
+        );
+    }
+    let without = bindings(&TestKernel::later(), "emit_no_iommu");
+    assert!(conditions(&without).contains(&("kernel_iommu", false)));
+}
+
+#[test]
 fn options_as_constants_and_macros() {
     let mut options = Configuration::default();
     let json = r#"{"MCS": true, "VTX": false, "BITS": "19", "PLAT": "pc99"}"#;

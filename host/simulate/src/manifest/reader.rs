@@ -45,6 +45,8 @@ struct RunTable {
     #[serde(default)]
     devices: Vec<Spanned<String>>,
     disk: Option<Spanned<String>>,
+    #[serde(default)]
+    iommu: bool,
 }
 
 #[derive(Deserialize)]
@@ -189,6 +191,7 @@ impl Reader<'_> {
                 .transpose()?,
             devices: devices.collect::<Result<_, _>>()?,
             disk: disk.transpose()?,
+            iommu: table.iommu,
             trace: false,
         })
     }

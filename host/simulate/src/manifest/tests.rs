@@ -77,7 +77,7 @@ fn a_client_takes_the_defaults() {
 fn every_field_is_read() {
     let manifest = read(&format!(
         "kernel = \"mcs\"\n[run]\nmemory = \"64M\"\ntimeout = 7\ntimer = true\nicount = true\nrefused = \"needs\"\n\
-         devices = [\"edu\"]\ndisk = \"1M\"\n{PROGRAM}\
+         devices = [\"edu\"]\ndisk = \"1M\"\niommu = true\n{PROGRAM}\
          [[program]]\nname = \"own\"\nelf = \"bin/own.elf\"\n\
          [[client]]\nname = \"a\"\nprogram = \"own\"\narguments = [\"x\", \"y z\"]\npriority = 3\n\
          budget_us = 2000\nperiod_us = 5000\n\
@@ -102,6 +102,7 @@ fn every_field_is_read() {
             refused,
             devices: vec!["edu"],
             disk: Some(Disk::Made(Size(1 << 20))),
+            iommu: true,
         }
     );
     let Source::File(file) = &manifest.programs[1].source else {
@@ -378,6 +379,11 @@ fn systems_say_what_they_need() {
         assert_eq!(fits(&mcs, false), on_mcs, "{head}");
         assert_eq!(fits(&mcs, true), counted, "{head}");
     }
+    let with_iommu = Config::parse("{\"IOMMU\": true}").unwrap();
+    let wants = system("[run]\niommu = true").unwrap();
+    let reason = wants.unfit_for(&other, false);
+    assert!(reason.is_some_and(|reason| reason.contains("without that option")));
+    assert_eq!(wants.unfit_for(&with_iommu, true), None);
     let error = system("kernel = \"fast\"").unwrap_err();
     assert_eq!(error.line, 1);
     assert!(error.reason.contains("`mcs`"), "{}", error.reason);
