@@ -196,6 +196,7 @@ impl Machine for FakeKernel {
     }
 
     fn unmap_io_table(&mut self, table: Page) -> Result<(), Refused> {
+        self.begin_taking();
         self.unhook_io_table(table);
         Ok(())
     }
