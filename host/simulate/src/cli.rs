@@ -32,6 +32,7 @@ Examples:
   ./simulate test                      every test, on the host and in QEMU
   ./simulate test krealloc             those with krealloc in their name
   ./simulate bench                     what calls and allocations cost, beside others
+  ./simulate fuzz --minutes 30         random clients and a failing kernel, on the host, until one check fails
   ./simulate report -o report.html     run, and show the run as a page for a browser
   ./simulate new counter               a client program of your own, and a system to run it in
   ./simulate --system clients/systems/counter.toml
@@ -59,6 +60,8 @@ pub enum Command {
     New(NewArguments),
     /// Run a system under gdb, which stops before the machine's first instruction.
     Gdb(GdbArguments),
+    /// Run random clients, honest, buggy and hostile, against the server on a model of the kernel that fails now and then.
+    Fuzz(FuzzArguments),
     /// Print a script that completes this tool's commands and options in a shell.
     Completions(CompletionsArguments),
 }
@@ -253,6 +256,20 @@ pub struct GdbArguments {
     pub arguments: Vec<String>,
 }
 
+/// Options of `fuzz`.
+#[derive(Args, Clone, Debug)]
+pub struct FuzzArguments {
+    /// The first seed; further ones follow it [default: by the clock].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// How long; with 0 one seed alone.
+    #[arg(long, value_name = "M", default_value = "1", value_parser = parse_minutes)]
+    pub minutes: f64,
+    /// Carry out what this file says, which an earlier failure was written to, and tell what happens in it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "minutes"])]
+    pub replay: Option<PathBuf>,
+}
+
 /// Options of `completions`.
 #[derive(Args, Clone, Debug)]
 pub struct CompletionsArguments {
@@ -283,6 +300,13 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
         _ => Err("a whole number of seconds, at least 1".into()),
+    }
+}
+
+fn parse_minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
+        _ => Err("a number of minutes, at least 0".into()),
     }
 }
 

@@ -78,7 +78,7 @@ fn options(text: &str) -> BTreeSet<&str> {
 }
 
 /// All commands of the tool that have options of their own.
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "run",
     "report",
     "test",
@@ -87,6 +87,7 @@ const COMMANDS: [&str; 9] = [
     "record",
     "new",
     "gdb",
+    "fuzz",
     "completions",
 ];
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The scanner's part about accounts: what is set aside is there, and each capability is charged to somebody.
 
-use crate::scan_shared::{Shared, clients_by_space};
+use super::shared::{Shared, clients_by_space};
 use fake_kernel::{FakeKernel, FrameUse, Kind};
 use kmalloc_server::Server;
 use kmalloc_server::client::CLIENTS_MAX;
@@ -53,7 +53,11 @@ pub fn scan_slots(server: &Server<FakeKernel>, shared: &Shared<'_>) {
         assert!(slots.committed <= slots.peak && slots.peak <= slots.limit);
         charged += slots.committed;
     }
-    assert_eq!(charged, count_slots(server, shared));
+    assert_eq!(
+        charged,
+        count_slots(server, shared),
+        "each capability is charged to somebody"
+    );
 }
 
 /// Capabilities that are somebody's, as the kernel has them.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Dataspaces in a random run: who may attach what, what is in it, and whom it is charged to, in a few lists.
 
+use super::Run;
 use crate::model::Model;
-use crate::random::Run;
+use crate::operation::What;
 use crate::system::{PAGE, System, filled};
 use kmalloc_protocol::{Error, Reply};
 use kmalloc_server::client::Life;
@@ -37,13 +38,10 @@ impl Shared {
     }
 }
 
-/// All dataspaces, and how often something went well.
+/// All dataspaces.
 #[derive(Default)]
 pub struct Sharing {
     spaces: Vec<Shared>,
-    pub made: u64,
-    pub attached: u64,
-    pub refused: u64,
     /// Dataspaces that outlived their maker.
     pub outlived: u64,
 }
@@ -112,27 +110,25 @@ impl Sharing {
 
 impl Run {
     /// Something with a dataspace.
-    pub fn share(&mut self, model: &Model) {
-        let handle = self.system.handle(model.client);
-        match self.random.below(8) {
-            0..=1 => self.make(model, handle),
-            2 => self.let_another(model, handle),
-            3..=4 => self.attach(model, handle),
-            5 => self.detach(model, handle),
-            6 => self.close(model, handle),
+    pub(super) fn share(&mut self, what: What, model: &Model) {
+        let handle = model.handle;
+        match what {
+            What::MakeDataspace => self.make(model, handle),
+            What::Share => self.let_another(model, handle),
+            What::Attach => self.attach(model, handle),
+            What::Detach => self.detach(model, handle),
+            What::Close => self.close(model, handle),
             _ => self.sharing.check(&self.system),
         }
+        self.counts.outlived = self.sharing.outlived;
     }
 
     fn make(&mut self, model: &Model, maker: u64) {
-        let pages = match self.random.below(20) {
-            0 => 500 + self.random.below(40),
-            _ => 1 + self.random.below(20),
-        };
+        let pages = 1 + u64::from(self.operation.amount) % 24;
         match self.system.make_dataspace(model.client, pages * PAGE) {
             Ok(token) => {
                 assert!(self.sharing.spaces.iter().all(|it| it.token != token));
-                self.sharing.made += 1;
+                self.counts.dataspaces += 1;
                 self.sharing.spaces.push(Shared {
                     token,
                     maker,
@@ -152,11 +148,11 @@ impl Run {
     }
 
     /// The place of a dataspace among those that there are.
-    fn pick_space(&mut self, is_meant: impl Fn(&Shared) -> bool) -> Option<usize> {
+    fn pick_space(&self, is_meant: impl Fn(&Shared) -> bool) -> Option<usize> {
         let spaces = self.sharing.spaces.iter().enumerate();
         let meant = spaces.filter(|(_, space)| is_meant(space));
         let places = meant.map(|(place, _)| place).collect::<Vec<_>>();
-        self.random.pick(&places)
+        self.choose(&places)
     }
 
     fn let_another(&mut self, model: &Model, handle: u64) {
@@ -179,7 +175,7 @@ impl Run {
         }
         if space.maker != handle {
             assert_eq!(response, Err(Error::NotPermitted));
-            self.sharing.refused += 1;
+            self.counts.misused += 1;
             return;
         }
         assert_eq!(
@@ -214,7 +210,7 @@ impl Run {
         }
         if !space.may_attach(handle, writable) {
             assert_eq!(response, Err(Error::NotPermitted));
-            self.sharing.refused += 1;
+            self.counts.misused += 1;
             return;
         }
         match response {
@@ -232,7 +228,7 @@ impl Run {
                     self.system.fill(model.client, address, bytes, word);
                     space.word = word;
                 }
-                self.sharing.attached += 1;
+                self.counts.attached += 1;
             }
             Err(error) => self.check_refusal(model, error),
         }

@@ -7,21 +7,28 @@ use kmalloc_server::client::Counters;
 use kmalloc_server::kernel::ClientIndex;
 use std::collections::BTreeMap;
 
+/// Bytes of address space of a segment.
+const SEGMENT: u64 = 2 << 20;
 /// Freed addresses that are remembered.
 const PAST_MAX: usize = 64;
 
 /// Kinds of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// A block that the server keeps the books of.
     Served,
+    /// A bucket, or a segment that was opened whole.
     Bucket,
+    /// A region of whole pages.
     Large,
+    /// DMA memory.
     Dma,
 }
 
 /// Memory that a client has.
 #[derive(Clone, Copy, Debug)]
 pub struct Item {
+    /// What kind of memory.
     pub kind: Kind,
     /// Usable bytes.
     pub size: u64,
@@ -81,30 +88,53 @@ impl Item {
     }
 }
 
+/// A segment that is open in part: the pages that are mapped, and what the client has written all over each.
+pub type Segment = BTreeMap<u64, u64>;
+
 /// A client's memory.
+#[derive(Debug)]
 pub struct Model {
+    /// Its place in the server's registry.
     pub client: ClientIndex,
-    pub limit: u64,
+    /// Its handle.
+    pub handle: u64,
+    /// Who started it, by handle.
+    pub parent: Option<u64>,
+    /// Bytes that are set aside for it.
     pub reserved: u64,
+    /// What it has, by address.
     pub items: BTreeMap<u64, Item>,
+    /// Open segments, by address.
+    pub segments: BTreeMap<u64, Segment>,
     past: Vec<u64>,
 }
 
 impl Model {
-    pub fn new(client: ClientIndex, limit: u64, reserved: u64) -> Model {
+    /// A client that has nothing yet.
+    pub fn new(client: ClientIndex, handle: u64, reserved: u64) -> Model {
         Model {
             client,
-            limit,
+            handle,
+            parent: None,
             reserved,
             items: BTreeMap::new(),
+            segments: BTreeMap::new(),
             past: Vec::new(),
         }
     }
 
+    /// Where its memory is, segments apart.
     pub fn addresses(&self) -> Vec<u64> {
         self.items.keys().copied().collect()
     }
 
+    /// Whether it has something that begins at an address, or lies in an open segment.
+    pub fn has(&self, address: u64) -> bool {
+        let segment = self.segments.range(..=address).next_back();
+        self.items.contains_key(&address) || segment.is_some_and(|(at, _)| address < at + SEGMENT)
+    }
+
+    /// Where its memory of one kind is.
     pub fn addresses_of(&self, kind: Kind) -> Vec<u64> {
         self.items
             .iter()
@@ -118,6 +148,7 @@ impl Model {
         self.past.clone()
     }
 
+    /// An address has been freed.
     pub fn remember(&mut self, address: u64) {
         if self.past.len() == PAST_MAX {
             self.past.remove(0);
@@ -127,29 +158,41 @@ impl Model {
 
     /// Bytes that it would leave if it ended now.
     pub fn held(&self) -> u64 {
-        self.items.values().map(|item| item.size).sum()
+        let items = self.items.values().map(|item| item.size).sum::<u64>();
+        items + self.segment_bytes()
     }
 
-    fn held_of(&self, kinds: &[Kind]) -> u64 {
-        self.items
-            .values()
-            .filter(|item| kinds.contains(&item.kind))
-            .map(|item| item.size)
-            .sum()
+    fn segment_bytes(&self) -> u64 {
+        let pages = self.segments.values().map(|segment| segment.len() as u64);
+        pages.sum::<u64>() * PAGE
     }
 
     /// The server counts the same.
     pub fn check_counters(&self, counters: &Counters) {
-        assert_eq!(
-            counters.blocks,
-            self.addresses_of(Kind::Served).len() as u64
-        );
-        assert_eq!(counters.block_bytes, self.held_of(&[Kind::Served]));
-        assert_eq!(
-            counters.region_pages * PAGE,
-            self.held_of(&[Kind::Bucket, Kind::Large])
-        );
-        assert_eq!(counters.dma_pages * PAGE, self.held_of(&[Kind::Dma]));
+        let (mut blocks, mut held) = (0, [0; 4]);
+        for item in self.items.values() {
+            blocks += u64::from(item.kind == Kind::Served);
+            held[item.kind as usize] += item.size;
+        }
+        assert_eq!(counters.blocks, blocks);
+        assert_eq!(counters.block_bytes, held[Kind::Served as usize]);
+        let regions = held[Kind::Bucket as usize] + held[Kind::Large as usize];
+        assert_eq!(counters.region_pages * PAGE, regions + self.segment_bytes());
+        assert_eq!(counters.dma_pages * PAGE, held[Kind::Dma as usize]);
+    }
+
+    /// Everything that it has is as it was left.
+    pub fn check_contents(&self, system: &System) {
+        for (address, item) in &self.items {
+            item.check(system, self.client, *address);
+        }
+        for (address, segment) in &self.segments {
+            for (page, word) in segment {
+                let at = address + page * PAGE;
+                assert_eq!(system.read_word(self.client, at), *word, "{at:#x}");
+                assert_eq!(system.read_word(self.client, at + PAGE - 8), *word);
+            }
+        }
     }
 
     /// Nothing of the client's is in `address .. address + size`.
@@ -158,6 +201,13 @@ impl Model {
             assert!(
                 at + item.size <= address,
                 "{size:#x} bytes at {address:#x} are on {item:x?} of {:?} at {at:#x}",
+                self.client
+            );
+        }
+        if let Some((at, segment)) = self.segments.range(..address + size).next_back() {
+            assert!(
+                at + SEGMENT <= address,
+                "{size:#x} bytes at {address:#x} are in the segment of {:?} at {at:#x}: {segment:x?}",
                 self.client
             );
         }

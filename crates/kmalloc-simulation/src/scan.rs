@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The scanner: derives from the kernel's state alone who has what, and compares it with the server's books.
 
-use crate::scan_accounts::{scan_reservations, scan_slots};
-use crate::scan_shared::{Shared, clients_by_space, scan_dataspaces};
+use self::accounts::{scan_reservations, scan_slots};
+use self::shared::{Shared, clients_by_space, scan_dataspaces};
 use fake_kernel::{Capability, FakeKernel, FrameUse, Kind, RESET_GRANULE};
 use kmalloc_protocol::window::Window;
 use kmalloc_server::Server;
@@ -13,6 +13,9 @@ use kmalloc_server::physical::{
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
+
+mod accounts;
+mod shared;
 
 /// Checks every invariant that must hold between two requests.
 ///
