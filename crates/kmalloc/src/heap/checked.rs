@@ -30,6 +30,8 @@ const RUN_QUARANTINE_LENGTH: usize = 4;
 impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// A block, and whether its bytes are known to be zero.
     pub(super) fn allocate(&self, size: usize, align: usize) -> Result<(NonNull<u8>, bool), Error> {
+        // With nothing but a trailer in it, a free block would have its link where that is.
+        let size = size.max(1);
         let raw_size = size
             .checked_add(TRAILER_SIZE + 1)
             .ok_or(Error::BadSize { size: size as u64 })?
