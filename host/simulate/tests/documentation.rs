@@ -24,6 +24,7 @@ fn manifests() -> Vec<PathBuf> {
     let mut manifests = vec![
         root().join("Cargo.toml"),
         root().join("root-task/Cargo.toml"),
+        root().join("fuzz/Cargo.toml"),
     ];
     for folder in ["crates", "clients", "host"] {
         let entries = fs::read_dir(root().join(folder)).expect(folder);
