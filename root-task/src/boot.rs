@@ -70,9 +70,8 @@ impl From<sel4::Error> for BootError {
 /// The interrupt of the timer among those of user programs.
 const TIMER_VECTOR: sel4::Word = 0;
 
-/// Builds the server.
-pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
-    let pieces = untyped_pieces(bootinfo);
+/// Builds the server of `pieces`, whole untypeds of RAM.
+pub fn boot(bootinfo: &BootInfoPtr, pieces: Vec<Piece>) -> Result<Booted, BootError> {
     let total_bytes = pieces.iter().map(|piece| 1u64 << piece.size_bits).sum();
     let untyped_count = pieces.len();
     let base = pieces.iter().map(|piece| piece.address).min().unwrap_or(0);
@@ -88,7 +87,10 @@ pub fn boot(bootinfo: &BootInfoPtr) -> Result<Booted, BootError> {
     let empty = bootinfo.empty().range();
     let timer_ports = ports::issue(bootinfo, ports::TIMER, timer::PORTS)?;
     let pci_ports = ports::issue(bootinfo, ports::PCI, devices::PCI_PORTS)?;
-    let mut untypeds = Untypeds::new(pieces, empty.start + ports::SLOTS..empty.end);
+    let mut untypeds = Untypeds::new(
+        pieces,
+        empty.start + ports::SLOTS..empty.end - crate::SLOTS_LEFT,
+    );
 
     let top = make_cspace(&mut untypeds, &layout)?;
     let mut maker = Maker {
@@ -144,7 +146,8 @@ fn root_cnode_bits() -> usize {
     sel4::sel4_cfg_usize!(ROOT_CNODE_SIZE_BITS)
 }
 
-fn untyped_pieces(bootinfo: &BootInfoPtr) -> Vec<Piece> {
+/// The untypeds of RAM.
+pub fn untyped_pieces(bootinfo: &BootInfoPtr) -> Vec<Piece> {
     pieces(bootinfo, false)
 }
 

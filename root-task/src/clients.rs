@@ -8,9 +8,9 @@ use crate::report::{self, Lines};
 use crate::system::{Directory, StartError};
 use alloc::vec;
 use alloc::vec::Vec;
-use kmalloc_events::Event;
+use kmalloc_events::{Event, Held};
 use kmalloc_manifest::{OnFailure, Report};
-use kmalloc_protocol::statistics::{ClientName, Subject};
+use kmalloc_protocol::statistics::{ClientName, Figures, Subject};
 use kmalloc_protocol::{Ended, Error, Events, Reply, Response};
 use kmalloc_server::client::{End, Fault, Obituary};
 use kmalloc_server::kernel::{ClientIndex, Kernel};
@@ -211,7 +211,7 @@ impl<'a> Clients<'a> {
             Err(Error::NotPermitted)
         } else if subject == Subject::Name as u8 {
             name()
-                .map(|name| Reply::Name(ClientName::new(name)))
+                .map(|name| Reply::Figures(Figures::new(&ClientName::new(name))))
                 .ok_or(Error::Stale { handle: of })
         } else {
             return server.observe(client, subject, of, cursor);
@@ -351,10 +351,12 @@ impl<'a> Clients<'a> {
         let Some(entry) = self.directory.entries().get(number) else {
             return;
         };
+        let account = server.client(client);
+        let held = account.map_or_else(Held::default, |account| account.counters.held());
         if entry.client.report == Report::Each {
             self.lines.close();
             let outcome = report::outcome_of(obituary.end);
-            report::client(entry.client.name, entry.program, outcome, obituary);
+            report::client(entry.client.name, entry.program, outcome, obituary, &held);
         }
         if server.is_tracing() {
             let handle = server.handle_of(client);
@@ -367,7 +369,7 @@ impl<'a> Clients<'a> {
                 value,
                 calls: obituary.calls,
                 peak,
-                held: obituary.held,
+                held,
             });
         }
         let stops = entry.client.on_failure == OnFailure::Stop;

@@ -9,6 +9,7 @@ use crate::windows::{COPY_WINDOW, LEDGER_BYTES, LEDGER_WINDOW, SCRATCH_WINDOW};
 use crate::worker::Workers;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 use kmalloc_bucket::ledger::Entry;
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_events::Event;
@@ -260,6 +261,15 @@ pub fn blueprint(object: Object) -> ObjectBlueprint {
     }
 }
 
+/// What a client may do with a page that is mapped so.
+fn rights(how: Mapping) -> CapRights {
+    if how.writable {
+        CapRights::read_write()
+    } else {
+        CapRights::read_only()
+    }
+}
+
 /// The kernel's name for a cache mode. On x86 devices see the caches, so streaming memory is cached like any other.
 fn attributes(cache: Cache) -> sel4::VmAttributes {
     match cache {
@@ -306,15 +316,37 @@ impl Kernel for Sel4 {
         address: usize,
         how: Mapping,
     ) -> Result<(), Refused> {
-        let rights = if how.writable {
-            CapRights::read_write()
-        } else {
-            CapRights::read_only()
-        };
         let frame: cap::UnspecifiedPage = self.cptr(frame).cast();
+        let vspace = self.vspace(vspace);
         frame
-            .frame_map(self.vspace(vspace), address, rights, attributes(how.cache))
+            .frame_map(vspace, address, rights(how), attributes(how.cache))
             .map_err(refused)
+    }
+
+    fn map_pages(
+        &mut self,
+        frames: Range<usize>,
+        vspace: Page,
+        address: usize,
+        how: Mapping,
+    ) -> Result<(), (usize, Refused)> {
+        let (vspace, rights, attributes) =
+            (self.vspace(vspace), rights(how), attributes(how.cache));
+        let stride = self.layout.page_stride();
+        let mut slot = self.cptr(Slot::Page(Page(frames.start as u32))).bits();
+        // The buffer is lent once for all of them.
+        sel4::with_ipc_buffer_mut(|buffer| {
+            for index in 0..frames.len() {
+                let frame: cap::UnspecifiedPage = CPtr::from_bits(slot).cast();
+                let address = address + index * PAGE_SIZE;
+                frame
+                    .with(&mut *buffer)
+                    .frame_map(vspace, address, rights.clone(), attributes)
+                    .map_err(|error| (index, refused(error)))?;
+                slot += stride;
+            }
+            Ok(())
+        })
     }
 
     fn unmap_page(&mut self, frame: Slot) -> Result<(), Refused> {
@@ -459,6 +491,10 @@ impl Kernel for Sel4 {
 
     fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused> {
         thread::stop(self, client, count).map_err(refused)
+    }
+
+    fn instruction(&mut self, client: ClientIndex) -> u64 {
+        thread::instruction(self, client, 0)
     }
 
     fn wake(&mut self, worker: Worker) {

@@ -32,13 +32,12 @@ pub fn outcome_of(end: End) -> Outcome {
     }
 }
 
-/// A client's record.
-pub fn client(name: &str, program: &str, outcome: Outcome, obituary: &Obituary) {
+/// A client's record, and what it still held.
+pub fn client(name: &str, program: &str, outcome: Outcome, obituary: &Obituary, held: &Held) {
     let Obituary {
         calls,
         peak_bytes,
         held_bytes,
-        held,
         ..
     } = obituary;
     print_line!(

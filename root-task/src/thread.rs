@@ -55,7 +55,7 @@ pub fn start(kernel: &mut Sel4, start: &ThreadStart) -> sel4::Result<()> {
     tcb.tcb_write_all_registers(true, &mut context)
 }
 
-/// Where a thread stands that has stopped, by the number in its timeout; 0 where no such thread is.
+/// Where a thread stands, by its number, which a timeout tells; 0 where no such thread is.
 pub fn instruction(kernel: &Sel4, client: ClientIndex, thread: sel4::Word) -> sel4::Word {
     let thread = u8::try_from(thread).ok();
     let Some(thread) = thread.filter(|thread| *thread < THREADS_MAX) else {

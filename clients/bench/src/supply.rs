@@ -3,6 +3,7 @@
 
 use crate::measure::{SAMPLES, count_result, report, table};
 use core::ptr::NonNull;
+use kmalloc::process::set_alarm;
 use kmalloc::served::{DmaMemory, DmaOptions};
 use kmalloc::{Error, Flags, served};
 use kmalloc_protocol::{Reply, Request};
@@ -11,6 +12,11 @@ use kmalloc_protocol::{Reply, Request};
 const USED_SAMPLES: usize = 100;
 /// Pages of a segment that are mapped one by one; its first comes with it.
 const SEGMENT_REST: usize = 511;
+
+/// Runs of 64 KiB that are asked for between two pauses.
+const BURST: usize = 20;
+/// Microseconds of a pause: at 1,000 instructions each more than the server needs.
+const REST_US: u64 = 300;
 
 /// Counts them all.
 pub fn run() -> Result<(), Error> {
@@ -22,9 +28,24 @@ pub fn run() -> Result<(), Error> {
         }
         report(name, counts);
     }
+    for (index, sample) in counts.iter_mut().enumerate() {
+        rest_before(index)?;
+        (*sample, _) = count_result(|| grant(16))?;
+    }
+    report("grant.64k.4k_frames.rested", counts);
     dma(counts)?;
     pages(counts)?;
     large(counts)
+}
+
+/// Leaves the machine to itself for a moment, at the start and then once for each burst of samples: the server makes frames
+/// ahead while nobody asks for any.
+fn rest_before(index: usize) -> Result<(), Error> {
+    if index.is_multiple_of(BURST) {
+        set_alarm(REST_US)?;
+        kmalloc::wait();
+    }
+    Ok(())
 }
 
 fn grant(size_bits: u8) -> Result<u64, Error> {
@@ -63,6 +84,11 @@ fn dma(counts: &mut [u64]) -> Result<(), Error> {
         (*sample, _) = count_result(|| served::kmalloc_dma(64 << 10, &options))?;
     }
     report("dma.kmalloc.64k", counts);
+    for (index, sample) in counts.iter_mut().enumerate() {
+        rest_before(index)?;
+        (*sample, _) = count_result(|| served::kmalloc_dma(64 << 10, &options))?;
+    }
+    report("dma.kmalloc.64k.rested", counts);
     // One and the same run, again and again: its pages are zeroed each time.
     let counts = &mut counts[..USED_SAMPLES];
     for sample in &mut *counts {

@@ -12,7 +12,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use client_test::{Outcome, Test, check, check_eq, ok};
 use core::ptr::NonNull;
-use kmalloc::{Call, Error, Fault, Flags, Violation, println, set_violation_hook};
+use kmalloc::tags::{self, Who};
+use kmalloc::{Call, Error, Fault, Flags, Tag, Violation, println, set_violation_hook};
 use spin::Mutex;
 
 kmalloc::main!(main);
@@ -32,6 +33,7 @@ const TESTS: &[Test] = &[
     ("checked_overflow_by_8", || overflow(8)),
     ("checked_write_after_free", write_after_free),
     ("checked_global_allocator", through_the_global_allocator),
+    ("checked_blocks_in_use_by_tag", blocks_in_use),
 ];
 
 fn main() -> u8 {
@@ -80,6 +82,45 @@ fn no_mistake() -> Outcome {
     drop((map, text));
     HEAP.trim();
     check!(nothing_seen());
+    Ok(())
+}
+
+/// Blocks and bytes in use by who is chosen.
+fn in_use(chosen: impl Fn(&Who) -> bool) -> (u64, u64) {
+    let live = tags::live().filter(|live| chosen(&live.who));
+    live.fold((0, 0), |sum, live| {
+        (sum.0 + live.blocks, sum.1 + live.bytes)
+    })
+}
+
+fn blocks_in_use() -> Outcome {
+    static PACKETS: Tag = Tag::new("packets");
+    let packets = || in_use(|who| *who == Who::Named("packets"));
+    let here = || in_use(|who| matches!(who, Who::Line(line) if line.file().ends_with("main.rs")));
+    let global = || in_use(|who| *who == Who::Global);
+    let (lines_before, global_before) = (here(), global());
+    let first = ok!(HEAP.kmalloc_tagged(100, Flags::empty(), &PACKETS));
+    let second = ok!(HEAP.kmalloc_tagged(300, Flags::empty(), &PACKETS));
+    let third = ok!(HEAP.kmalloc(7, Flags::empty()));
+    let boxed = Box::new([0_u8; 50]);
+    check_eq!(packets(), (2, 400));
+    check_eq!(here(), (lines_before.0 + 1, lines_before.1 + 7));
+    check_eq!(global(), (global_before.0 + 1, global_before.1 + 50));
+    // SAFETY: the blocks are this test's.
+    let moved = unsafe {
+        ok!(HEAP.kfree(first));
+        ok!(HEAP.kfree(third));
+        ok!(HEAP.krealloc(Some(second), 1000, Flags::empty()))
+    };
+    drop(boxed);
+    check_eq!(packets(), (1, 1000));
+    check_eq!(here(), lines_before);
+    check_eq!(global(), global_before);
+    if let Some(moved) = moved {
+        // SAFETY: as above.
+        ok!(unsafe { HEAP.kfree(moved) });
+    }
+    check_eq!(packets(), (0, 0));
     Ok(())
 }
 

@@ -50,10 +50,11 @@ pub fn free() -> Result<(), Error> {
 /// Who has how much for what, in KiB.
 pub fn top() -> Result<(), Error> {
     println!(
-        "{:<16} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7}",
+        "{:<16} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7}",
         "client",
         "life",
         "limit",
+        "reserved",
         "has",
         "peak",
         "served",
@@ -75,10 +76,11 @@ pub fn top() -> Result<(), Error> {
             continue;
         };
         println!(
-            "{:<16} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7}",
+            "{:<16} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7}",
             name.as_str(),
             LIVES[client.life as usize % LIVES.len()],
             kib(client.limit),
+            kib(client.reserved),
             kib(client.committed),
             kib(client.committed_peak),
             kib(uses.block_bytes),

@@ -84,12 +84,28 @@ impl Entry {
         }
     }
 
-    /// What is left of the entry when its page is free again.
-    pub fn retired(&self) -> Entry {
-        Entry {
-            history: self.usage,
-            class: self.class,
-            ..Entry::default()
+    /// Makes the entry of a free page that of a further page of a run, in physical page `page`. What else it holds is zero
+    /// already, or says what the page was before.
+    #[inline]
+    pub fn become_tail(&mut self, page: u32) {
+        self.usage = Use::Tail;
+        self.page = page;
+    }
+
+    /// Makes the entry that of a free page.
+    #[inline]
+    pub fn retire(&mut self) {
+        if self.usage == Use::Tail {
+            // Nothing else was written.
+            self.usage = Use::Free;
+            self.history = Use::Tail;
+            self.page = 0;
+        } else {
+            *self = Entry {
+                history: self.usage,
+                class: self.class,
+                ..Entry::default()
+            };
         }
     }
 

@@ -137,7 +137,8 @@ pub enum Error {
         /// Bytes that are free.
         #[serde(with = "le")]
         free: u64,
-        /// Bytes asked for.
+        /// Bytes that have to be clean before it is worth asking again: as many as were asked for, or, for want of a
+        /// contiguous run, all that are free.
         #[serde(with = "le")]
         requested: u64,
     },

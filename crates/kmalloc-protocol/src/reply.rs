@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 use crate::Error;
 use crate::padding::after6;
-use crate::statistics::{
-    BlockFigures, CallFigures, ClientFigures, ClientName, FailureFigures, LargeFigures,
-    MemoryFigures, UseFigures,
-};
+use crate::statistics::Figures;
 use postcard::fixint::le;
 use serde::{Deserialize, Serialize};
 
@@ -109,22 +106,8 @@ pub enum Reply {
         #[serde(with = "le")]
         value: u32,
     },
-    /// Physical memory as a whole.
-    Memory(MemoryFigures),
-    /// A client's account.
-    Account(ClientFigures),
-    /// What a client has its memory for.
-    Use(UseFigures),
-    /// Why a client's requests were refused.
-    Failures(FailureFigures),
-    /// A client's name.
-    Name(ClientName),
-    /// Served blocks of a client.
-    Blocks(BlockFigures),
-    /// A large page of physical memory.
-    Large(LargeFigures),
-    /// How long requests took.
-    Calls(CallFigures),
+    /// A page of figures; what they are, the request says.
+    Figures(Figures),
 }
 
 /// The end of a client, as its parent sees it.
@@ -137,7 +120,7 @@ pub struct Ended {
     /// ([`Error::number`](crate::Error::number)) of a client that could not be started.
     #[serde(with = "le")]
     pub value: u64,
-    /// The instruction that faulted.
+    /// The instruction that faulted; of a client that was killed, where its first thread stood.
     #[serde(with = "le")]
     pub instruction: u64,
     /// Requests it made, as a number.

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! Figures about the whole system, a page of them in each reply. No page is longer than [`Stats`](crate::Stats), so that a
-//! response stays as small as it was.
+//! Figures about the whole system, a page of them in each reply.
+//!
+//! Pages of all kinds travel as one: [`Figures`]. So a program that does not ask for any has no code in it that could read
+//! them, and a response stays as small as it was.
 
 use crate::padding::{after6, counts};
 use postcard::fixint::le;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Size classes whose blocks share a page with others: 16 bytes to 2 KiB.
@@ -60,6 +63,41 @@ impl Subject {
             8 => Subject::Measure,
             _ => return None,
         })
+    }
+}
+
+/// Words of a page.
+const PAGE_WORDS: usize = 26;
+
+/// A page of figures of one kind, encoded as everything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Lowest byte first; zero behind the end.
+    #[serde(with = "counts")]
+    pub page: [u32; PAGE_WORDS],
+}
+
+impl Figures {
+    /// The page with these figures. All kinds of this module fit.
+    pub fn new<T: Serialize>(figures: &T) -> Figures {
+        let mut bytes = [0; PAGE_WORDS * 4];
+        // What does not fit would be left out; the tests say that there is no such thing.
+        let _ = postcard::to_slice(figures, &mut bytes);
+        let mut page = [0; PAGE_WORDS];
+        for (word, place) in page.iter_mut().zip(bytes.as_chunks().0) {
+            *word = u32::from_le_bytes(*place);
+        }
+        Figures { page }
+    }
+
+    /// The figures in the page; `None` where they are of another kind, as far as that can be seen.
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        let mut bytes = [0; PAGE_WORDS * 4];
+        for (word, place) in self.page.iter().zip(bytes.as_chunks_mut::<4>().0) {
+            *place = word.to_le_bytes();
+        }
+        let (figures, rest) = postcard::take_from_bytes(&bytes).ok()?;
+        rest.iter().all(|byte| *byte == 0).then_some(figures)
     }
 }
 
@@ -132,6 +170,12 @@ pub struct ClientFigures {
     /// Threads, as a number.
     #[serde(with = "le")]
     pub threads: u64,
+    /// What of the limit it can have whatever others do.
+    #[serde(with = "le")]
+    pub reserved: u64,
+    /// How many capabilities the server holds for it, as a number.
+    #[serde(with = "le")]
+    pub slots: u64,
 }
 
 /// What a client has its memory for. Bytes unless it says otherwise.

@@ -5,7 +5,10 @@
 //! be added to the document, with nobody keeping a list of it here.
 
 use kmalloc_protocol::message::{BYTES_MAX, TEXT_BYTES_MAX, decode_request, decode_response};
-use kmalloc_protocol::statistics::Subject;
+use kmalloc_protocol::statistics::{
+    BlockFigures, CallFigures, ClientFigures, ClientName, FailureFigures, Figures, LargeFigures,
+    MemoryFigures, Subject, UseFigures,
+};
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{BadMessage, Cache, Error, Flags, LABEL, PROTOCOL_VERSION, Reply};
 use std::fmt::Debug;
@@ -56,6 +59,7 @@ fn documented_fields(cell: &str, start: usize) -> (Vec<String>, usize) {
             "u64" => end.next_multiple_of(8) + 8,
             "u32" => end + 4,
             "[u32; 8]" => end + 32,
+            "[u32; 26]" => end + 104,
             "[u32; 10]" => end + 40,
             "[u32; 16]" => end + 64,
             "[u8; 32]" => end + 32,
@@ -204,6 +208,41 @@ fn every_subject_is_documented() {
     let documented = rows.iter().map(|row| [row[0].clone(), row[1].clone()]);
     let subjects = (0..=u8::MAX).map_while(Subject::from_number);
     assert!(documented.eq(subjects.map(|it| [(it as u8).to_string(), format!("{it:?}")])));
+}
+
+/// Fields and bytes of a page of figures, which reads back from its bytes.
+fn page_parts<T>() -> (String, Vec<String>, usize)
+where
+    T: Copy + Default + Debug + PartialEq + serde::Serialize + serde::de::DeserializeOwned,
+{
+    let page = T::default();
+    assert_eq!(Figures::new(&page).read(), Some(page));
+    let (name, fields) = parts(&page);
+    let mut bytes = [0; 104];
+    let encoded = postcard::to_slice(&page, &mut bytes).expect("a page holds it");
+    (name, fields, encoded.len())
+}
+
+#[test]
+fn every_page_of_figures_is_documented() {
+    let pages = [
+        page_parts::<MemoryFigures>(),
+        page_parts::<ClientFigures>(),
+        page_parts::<UseFigures>(),
+        page_parts::<FailureFigures>(),
+        page_parts::<ClientName>(),
+        page_parts::<BlockFigures>(),
+        page_parts::<LargeFigures>(),
+        page_parts::<CallFigures>(),
+    ];
+    let rows = table("| subject | page |");
+    assert_eq!(rows.len(), pages.len());
+    for (row, (name, fields, bytes)) in rows.iter().zip(pages) {
+        assert_eq!(row[1], name);
+        let (documented, documented_bytes) = documented_fields(&row[2], 2);
+        assert_eq!(documented, fields, "fields of {name}");
+        assert_eq!(documented_bytes, bytes, "bytes of {name}");
+    }
 }
 
 #[test]

@@ -124,7 +124,7 @@ impl<K: Kernel> Server<K> {
                 break;
             };
             let copy = entry.page;
-            *entry = entry.retired();
+            entry.retire();
             self.drop_copy(copy)?;
         }
         Ok(())

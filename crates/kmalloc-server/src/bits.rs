@@ -116,7 +116,24 @@ impl BitSet {
     }
 
     /// Takes every integer of `range` out of the set, a word at a time; how many were in it.
+    #[inline]
     pub fn remove_range(&mut self, range: Range<usize>) -> usize {
+        if let Some((index, mask)) = in_one_word(&range)
+            && let Some(word) = self.levels[0].get_mut(index)
+            && *word & mask == mask
+        {
+            *word &= !mask;
+            if *word == 0 {
+                self.unmark(index);
+            }
+            self.count -= range.len();
+            return range.len();
+        }
+        self.remove_words(range)
+    }
+
+    #[inline(never)]
+    fn remove_words(&mut self, range: Range<usize>) -> usize {
         let mut removed = 0;
         for (index, mask) in words_of(range) {
             let Some(word) = self.levels[0].get_mut(index) else {
@@ -253,6 +270,15 @@ impl BitSet {
         }
         floor
     }
+}
+
+/// The word that all bits of a range lie in, and those bits.
+#[inline(always)]
+pub(crate) fn in_one_word(range: &Range<usize>) -> Option<(usize, u64)> {
+    let (index, from) = (range.start / 64, range.start % 64);
+    let count = range.end.wrapping_sub(range.start);
+    let fits = count.wrapping_sub(1) < 64 - from;
+    fits.then(|| (index, (u64::MAX >> (64 - count)) << from))
 }
 
 /// The words that a range has bits in, each with those bits.

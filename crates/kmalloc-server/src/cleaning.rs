@@ -53,6 +53,20 @@ impl<K: Kernel> Server<K> {
         }
     }
 
+    /// The refusal of what can be had once everything free is clean, by a client for which `own` pages are set aside.
+    #[cold]
+    pub(crate) fn wait_for_cleaning(&mut self, own: usize) -> Error {
+        let free = (self.physical.free_pages() + own).saturating_sub(self.set_aside());
+        self.want_pages(self.physical.free_pages());
+        let usable = bytes(self.usable_for(own));
+        let free = bytes(free);
+        Error::BeingCleaned {
+            usable,
+            free,
+            requested: free,
+        }
+    }
+
     /// There may be something to clean, and somebody may wait for it.
     pub(crate) fn wake_cleaner(&mut self) {
         self.kernel.wake(Worker::Cleaner);

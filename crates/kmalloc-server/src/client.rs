@@ -9,8 +9,6 @@ use crate::segments::SEGMENT_PAGES;
 use crate::spawn::Build;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_bucket::size_class::CLASS_COUNT;
-use kmalloc_events::Held;
-use kmalloc_protocol::statistics::REASONS;
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Cause, Error};
 
@@ -216,8 +214,6 @@ pub struct Counters {
     pub object_chunks: u64,
     /// Pages of the server's books about it.
     pub ledger_pages: u64,
-    /// Requests refused, by the number of the error; the last one has all above.
-    pub reasons: [u32; REASONS],
 }
 
 /// A place in the registry.
@@ -324,18 +320,6 @@ pub struct Family {
 // From an index to the place is one instruction, a multiplication. By a power of two it would be two: copied and shifted.
 const _: () = assert!(!size_of::<Client>().is_power_of_two());
 
-impl Counters {
-    /// Counts a request that was refused.
-    #[cold]
-    pub(crate) fn count_failure(&mut self, error: Error) {
-        self.failures += 1;
-        let reason = (error.number() as usize).min(REASONS - 1);
-        if let Some(count) = self.reasons.get_mut(reason) {
-            *count = count.saturating_add(1);
-        }
-    }
-}
-
 impl Client {
     /// A vacant place.
     pub const VACANT: Client = Client {
@@ -382,7 +366,6 @@ impl Client {
             attached_pages: 0,
             object_chunks: 0,
             ledger_pages: 0,
-            reasons: [0; REASONS],
         },
         serial: 0,
         family: Family {
@@ -447,12 +430,12 @@ impl Client {
 pub struct Obituary {
     /// How it ended.
     pub end: End,
+    /// Where it stood: the instruction that faulted, or the next one of the first thread of a client that was killed. Else 0.
+    pub instruction: u64,
     /// Requests it made.
     pub calls: u64,
     /// Most bytes it had committed.
     pub peak_bytes: u64,
     /// Bytes of blocks, regions and DMA memory that it had not given back.
     pub held_bytes: u64,
-    /// The same by kind.
-    pub held: Held,
 }

@@ -160,9 +160,7 @@ impl<K: Kernel> Server<K> {
     #[cold]
     #[inline(never)]
     fn refuse(&mut self, client: ClientIndex, error: Error) -> Quick {
-        if let Some(account) = self.clients.get_mut(client.index()) {
-            account.counters.count_failure(error);
-        }
+        self.count_failure(client, error);
         self.refusal = error;
         Quick::Refused
     }
@@ -333,9 +331,7 @@ impl<K: Kernel> Server<K> {
     #[cold]
     #[inline(never)]
     pub fn fail<'m>(&mut self, client: ClientIndex, error: Error) -> Outcome<'m> {
-        if let Some(account) = self.clients.get_mut(client.index()) {
-            account.counters.count_failure(error);
-        }
+        self.count_failure(client, error);
         Outcome::Respond(Err(error))
     }
 

@@ -4,9 +4,9 @@
 use crate::Server;
 use crate::kernel::{ClientIndex, Kernel, Mapping};
 use crate::memory::bytes;
-use crate::physical::{PAGE_BITS, Page, RunRequest};
+use crate::physical::{CHUNK_PAGES, Chunk, LARGE_PAGES, PAGE_BITS, Page, RunRequest, by_chunk};
 use crate::run::RunPlan;
-use crate::segments::{address_of, place_of};
+use crate::segments::{SEGMENT_PAGES, address_of, place_of};
 use core::ops::Range;
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_protocol::window::{WINDOW_SIZE_BITS, Window};
@@ -65,6 +65,9 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn kmalloc_dma(&mut self, client: ClientIndex, request: &DmaRequest) -> Response {
         let (run, cache) = request.check()?;
         self.check_supply(client, run.pages)?;
+        if let Some(response) = self.large_dma(client, &run, cache) {
+            return response;
+        }
         self.check_slots(client, run.pages)?;
         let frames = self.take_dma_run(client, &run)?;
         let plan = RunPlan {
@@ -80,18 +83,59 @@ impl<K: Kernel> Server<K> {
             large: false,
             ..RunPlan::pages(Window::Dma, run.pages)
         };
+        let mapped = self.map_run(client, &plan);
+        if mapped.is_err() {
+            self.give_unmapped(client, frames.clone());
+        }
+        self.dma_response(client, mapped?, frames)
+    }
+
+    fn dma_response(&mut self, client: ClientIndex, number: u32, frames: Range<usize>) -> Response {
+        self.client_mut(client)?.counters.dma_pages += frames.len() as u64;
+        Ok(Reply::Dma {
+            address: address_of(Window::Dma, number) as u64,
+            dma_addr: self.physical.address_of(Page(frames.start as u32)),
+            size: bytes(frames.len()),
+        })
+    }
+
+    /// A run of 2 MiB and more out of whole large pages, each mapped as one frame, with pages for what is left over behind
+    /// the last; `None` where that can't be had, and pages alone may do.
+    fn large_dma(
+        &mut self,
+        client: ClientIndex,
+        run: &RunRequest,
+        cache: Cache,
+    ) -> Option<Response> {
+        let larges = run.pages / LARGE_PAGES;
+        // What is set aside can be had at any time; a large page that comes back has to be cleaned first.
+        if larges == 0 || self.client_mut(client).ok()?.reserved_pages > 0 {
+            return None;
+        }
+        let frames = self.physical.find_large_run(run)?;
+        let rest = frames.start + larges * LARGE_PAGES..frames.end;
+        self.check_slots(client, larges + rest.len()).ok()?;
+        let plan = RunPlan {
+            reserve: run.pages + 1,
+            // Whole segments before it as well, so that the frames' addresses are multiples of their size.
+            guard: SEGMENT_PAGES,
+            align: 1,
+            how: Mapping {
+                writable: true,
+                cache,
+            },
+            frames: Some(frames.clone()),
+            ..RunPlan::pages(Window::Dma, run.pages)
+        };
+        if let Err(error) = self.take_dma_pages(client, rest.clone()) {
+            return Some(Err(error));
+        }
         match self.map_run(client, &plan) {
-            Ok(number) => {
-                self.client_mut(client)?.counters.dma_pages += run.pages as u64;
-                Ok(Reply::Dma {
-                    address: address_of(Window::Dma, number) as u64,
-                    dma_addr: self.physical.address_of(Page(frames.start as u32)),
-                    size: bytes(run.pages),
-                })
-            }
+            Ok(number) => Some(self.dma_response(client, number, frames)),
             Err(error) => {
-                self.give_unmapped(client, frames);
-                Err(error)
+                self.give_unmapped(client, rest);
+                // There may be address space for pages yet.
+                (!matches!(error, Error::OutOfSlots { .. })).then_some(Err(error))
             }
         }
     }
@@ -102,19 +146,57 @@ impl<K: Kernel> Server<K> {
         client: ClientIndex,
         run: &RunRequest,
     ) -> Result<Range<usize>, Error> {
-        let Some(frames) = self.physical.find_run(run) else {
+        let Some(frames) = self.find_dma_run(run) else {
             let own = self.client_mut(client)?.set_aside();
             let room = self.make_room(run)?;
             let frames = room.ok_or_else(|| self.why_no_run(run, own))?;
             self.commit(client, run.pages, run.pages);
             return Ok(frames);
         };
-        while let Some(step) = self.physical.next_step_for_run(frames.clone()) {
-            self.carry_out(step)?;
-        }
-        self.commit(client, run.pages, run.pages);
-        self.physical.take_run(frames.clone());
+        self.take_dma_pages(client, frames.clone())?;
         Ok(frames)
+    }
+
+    /// Takes these free pages, zeroed and charged to the client.
+    fn take_dma_pages(&mut self, client: ClientIndex, pages: Range<usize>) -> Result<(), Error> {
+        let chunk = Page(pages.start as u32).chunk();
+        let is_chunk = chunk.pages() == pages;
+        if is_chunk && self.physical.is_ready_chunk(chunk) {
+            self.take_ready(pages.clone());
+        } else if is_chunk && self.physical.is_clean_chunk(chunk) {
+            self.take_fresh_chunk(chunk)?;
+        } else {
+            for (_, pages) in by_chunk(pages.clone()) {
+                while let Some(step) = self.physical.next_step_for_run(pages.clone()) {
+                    self.carry_out(step)?;
+                }
+            }
+            self.physical.take_run(pages.clone());
+        }
+        self.commit(client, pages.len(), pages.len());
+        Ok(())
+    }
+
+    /// The highest free run that would do. Of whole chunks where they are asked for and there are any: other places
+    /// would break up two chunks more.
+    fn find_dma_run(&self, run: &RunRequest) -> Option<Range<usize>> {
+        let chunks = RunRequest {
+            align_pages: run.align_pages.max(CHUNK_PAGES),
+            ..*run
+        };
+        if run.pages == CHUNK_PAGES && run.align_pages <= CHUNK_PAGES {
+            let ready = self.physical.ready_chunk();
+            let chunk = ready.or_else(|| self.physical.fresh_chunk());
+            let end_max = run.max_addr.saturating_sub(bytes(CHUNK_PAGES) - 1);
+            let is_low = |chunk: &Chunk| self.physical.address_of(chunk.first_page()) <= end_max;
+            if let Some(chunk) = chunk.filter(is_low) {
+                // No boundary that the run could keep lies inside a chunk.
+                return Some(chunk.pages());
+            }
+        }
+        let are_chunks = run.pages.is_multiple_of(CHUNK_PAGES);
+        let found = are_chunks.then(|| self.physical.find_run(&chunks));
+        found.flatten().or_else(|| self.physical.find_run(run))
     }
 
     /// Frees those frames of a run that had not been mapped when it failed.

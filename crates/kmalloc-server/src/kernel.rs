@@ -4,7 +4,9 @@
 use crate::machine::Machine;
 pub use crate::machine::{InterruptSource, MessageInterrupt};
 use crate::physical::{Chunk, Large, Page};
+use core::ops::Range;
 use kmalloc_bucket::ledger::Entry;
+use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_events::Event;
 use kmalloc_protocol::Cache;
 
@@ -233,6 +235,22 @@ pub trait Kernel: Machine {
         address: usize,
         how: Mapping,
     ) -> Result<(), Refused>;
+    /// Maps frames side by side from an address on, which lie side by side in memory too. A refusal comes with how many of
+    /// them had been mapped before; they stay so.
+    fn map_pages(
+        &mut self,
+        frames: Range<usize>,
+        vspace: Page,
+        address: usize,
+        how: Mapping,
+    ) -> Result<(), (usize, Refused)> {
+        for (index, frame) in frames.enumerate() {
+            let (slot, address) = (Slot::Page(Page(frame as u32)), address + index * PAGE_SIZE);
+            self.map_page(slot, vspace, address, how)
+                .map_err(|refused| (index, refused))?;
+        }
+        Ok(())
+    }
     /// Unmaps a frame from where it is mapped.
     fn unmap_page(&mut self, frame: Slot) -> Result<(), Refused>;
     /// Hooks a table into an address space.
@@ -273,6 +291,11 @@ pub trait Kernel: Machine {
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused>;
     /// Stops the first `count` threads of a client for good, and deletes the capability that its faults come by.
     fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused>;
+    /// Where a client's first thread stands; 0 where nobody can tell. What the client is doing there changes nothing for the
+    /// server: it is told to the parent of a client that was killed.
+    fn instruction(&mut self, _client: ClientIndex) -> u64 {
+        0
+    }
 
     /// Tells a worker that there is work for it. One that knows is not told again.
     fn wake(&mut self, worker: Worker);

@@ -57,9 +57,9 @@ pub use dispatch::{Outcome, Quick};
 use kernel::{ClientIndex, Kernel, Refused};
 use kmalloc_protocol::Error;
 use kmalloc_protocol::message::REQUEST_COUNT;
-use kmalloc_protocol::statistics::CallFigures;
+use kmalloc_protocol::statistics::{CallFigures, REASONS};
 pub use lives::Work;
-use memory::PageInfo;
+use memory::{PackedInfo, PageInfo};
 use pci::{FUNCTIONS_MAX, Function};
 use segments::Segments;
 pub use spawn::Built;
@@ -75,7 +75,7 @@ pub struct Server<K> {
     copies: Copies,
     /// Pages that are set aside for clients: the sum over all of what they have reserved and not taken.
     set_aside: usize,
-    pages: Vec<PageInfo>,
+    pages: Vec<PackedInfo>,
     mcs: bool,
     total_pages: usize,
     /// Whether the cleaner has been told to hurry.
@@ -90,6 +90,8 @@ pub struct Server<K> {
     functions: Vec<Function>,
     /// Why the last quick request was refused: out of the way of those that are not.
     refusal: Error,
+    /// Why requests of each client were refused: beside the accounts, which a birth and a death copy.
+    reasons: Vec<[u32; REASONS]>,
     /// How long requests took, by their number.
     latencies: Vec<CallFigures>,
     /// Whether requests are measured.
@@ -142,7 +144,7 @@ pub const fn table_bytes(page_capacity: usize) -> usize {
     let chunks = page_capacity / 16 + 1;
     let larges = page_capacity / 512 + 1;
     let bit_sets = (3 * page_capacity + 3 * chunks + 3 * larges) / 8;
-    let pages = page_capacity * size_of::<PageInfo>() + chunks * 2 + larges * 3;
+    let pages = page_capacity * size_of::<PackedInfo>() + chunks * 2 + larges * 3;
     let segments = segment_count(page_capacity) * (size_of::<segments::Segment>() + 16);
     let clients = CLIENTS_MAX * size_of::<Client>();
     let dataspaces = DATASPACES_MAX * size_of::<Dataspace>();
@@ -164,7 +166,7 @@ impl<K: Kernel> Server<K> {
             dataspaces: Dataspaces::new(),
             copies: Copies::new(copy_count(capacity)),
             set_aside: 0,
-            pages: vec![PageInfo::FREE; capacity],
+            pages: vec![PackedInfo::pack(PageInfo::FREE); capacity],
             physical,
             mcs,
             total_pages,
@@ -174,6 +176,7 @@ impl<K: Kernel> Server<K> {
             board: notices::Board::new(total_pages / PRESSURE_SHARE),
             functions: Vec::with_capacity(FUNCTIONS_MAX),
             refusal: Error::NotPermitted,
+            reasons: vec![[0; REASONS]; CLIENTS_MAX],
             latencies: vec![CallFigures::default(); usize::from(REQUEST_COUNT)],
             measures: false,
             traces: false,

@@ -66,14 +66,18 @@ impl<K: Kernel> Server<K> {
             return Outcome::Ignore;
         }
         let (counters, threads) = (account.counters, account.threads);
-        let held = counters.held();
         let waits_in_queue = account.life == Life::Building;
+        let instruction = match end {
+            End::Fault(fault) => fault.instruction,
+            End::Killed if threads > 0 => self.kernel.instruction(client),
+            _ => 0,
+        };
         let obituary = Obituary {
             end,
+            instruction,
             calls: counters.calls,
             peak_bytes: bytes(account.committed_peak),
-            held_bytes: held.bytes(),
-            held,
+            held_bytes: counters.held().bytes(),
         };
         account.life = Life::Ending;
         account.badge = NO_BADGE;
@@ -352,16 +356,16 @@ impl<K: Kernel> Server<K> {
 impl Obituary {
     /// What a parent is told.
     pub fn told(&self, handle: u64) -> Ended {
-        let (cause, value, instruction) = match self.end {
-            End::Exit { status } => (Cause::Exit, u64::from(status), 0),
-            End::Killed => (Cause::Killed, 0, 0),
-            End::NotStarted(error) => (Cause::NotStarted, u64::from(error.number()), 0),
-            End::Fault(fault) => (fault.kind.cause(), fault.address, fault.instruction),
+        let (cause, value) = match self.end {
+            End::Exit { status } => (Cause::Exit, u64::from(status)),
+            End::Killed => (Cause::Killed, 0),
+            End::NotStarted(error) => (Cause::NotStarted, u64::from(error.number())),
+            End::Fault(fault) => (fault.kind.cause(), fault.address),
         };
         Ended {
             handle,
             value,
-            instruction,
+            instruction: self.instruction,
             calls: self.calls,
             peak: self.peak_bytes,
             held: self.held_bytes,

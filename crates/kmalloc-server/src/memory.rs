@@ -4,14 +4,15 @@
 
 use crate::Server;
 use crate::client::Client;
-use crate::kernel::{ClientIndex, Kernel, Object, Slot};
-use crate::physical::{CHUNK_PAGES, LARGE_CHUNKS, Large, PAGE_BITS, Page, Step};
+use crate::kernel::{ClientIndex, Kernel, Object, Slot, Worker};
+use crate::physical::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, Large, PAGE_BITS, Page, Step};
 use core::ops::Range;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_protocol::Error;
 
 /// What a physical page is to the client that has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Role {
     /// Nobody has it.
     #[default]
@@ -28,6 +29,24 @@ pub(crate) enum Role {
     Objects,
     /// A frame of a dataspace; `next` is the next one of it, `place` the dataspace.
     Shared,
+}
+
+impl Role {
+    /// By its place in the row of them.
+    #[inline(always)]
+    fn from_number(number: u8) -> Role {
+        const ALL: [Role; 8] = [
+            Role::Free,
+            Role::Unmapped,
+            Role::Mapped,
+            Role::LargeMapped,
+            Role::Ledger,
+            Role::Objects,
+            Role::Shared,
+            Role::Free,
+        ];
+        ALL[usize::from(number % 8)]
+    }
 }
 
 /// What the server knows of a physical page.
@@ -51,6 +70,51 @@ impl PageInfo {
         owner: u16::MAX,
         role: Role::Free,
     };
+}
+
+/// A [`PageInfo`] in two words: `next` and `previous`; `place`, `owner` and `role`. Of pages side by side each word is that of
+/// the page before and a constant, so that a run of them is two stores a page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PackedInfo {
+    links: u64,
+    rest: u64,
+}
+
+impl PackedInfo {
+    /// What is added to the words from a page to the next one.
+    const STEP: PackedInfo = PackedInfo {
+        links: 1 << 32 | 1,
+        rest: 1,
+    };
+
+    #[inline(always)]
+    pub(crate) const fn pack(info: PageInfo) -> PackedInfo {
+        PackedInfo {
+            links: info.next as u64 | (info.previous as u64) << 32,
+            rest: info.place as u64 | (info.owner as u64) << 32 | (info.role as u64) << 48,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn unpack(self) -> PageInfo {
+        PageInfo {
+            next: self.links as u32,
+            previous: (self.links >> 32) as u32,
+            place: self.rest as u32,
+            owner: (self.rest >> 32) as u16,
+            role: Role::from_number((self.rest >> 48) as u8),
+        }
+    }
+
+    #[inline(always)]
+    fn set_next(&mut self, next: u32) {
+        self.links = self.links & !0xffff_ffff | u64::from(next);
+    }
+
+    #[inline(always)]
+    fn set_previous(&mut self, previous: u32) {
+        self.links = self.links & 0xffff_ffff | u64::from(previous) << 32;
+    }
 }
 
 /// Bytes in `pages` pages.
@@ -86,6 +150,16 @@ impl<K: Kernel> Server<K> {
                 self.physical.page_was_scrubbed(page);
             }
         }
+        Ok(())
+    }
+
+    /// Takes the 16 frames of a clean chunk that is whole.
+    pub(crate) fn take_fresh_chunk(&mut self, chunk: Chunk) -> Result<(), Error> {
+        let first = Slot::Page(chunk.first_page());
+        self.kernel
+            .retype(Slot::Chunk(chunk), Object::Frame, first, CHUNK_PAGES)?;
+        self.physical.chunk_was_split_and_taken(chunk);
+        self.want_frames();
         Ok(())
     }
 
@@ -138,23 +212,39 @@ impl<K: Kernel> Server<K> {
     }
 
     fn supply_pages(&mut self, max: usize) -> Result<Range<usize>, Error> {
-        if max >= CHUNK_PAGES
-            && let Some(chunk) = self.physical.fresh_chunk()
-        {
+        if max >= CHUNK_PAGES {
             // A whole chunk at once, and not what others left of one first.
-            self.carry_out(Step::<Page>::SplitChunk(chunk))?;
-            self.physical.take_pages(chunk.pages());
-            return Ok(chunk.pages());
+            if let Some(chunk) = self.physical.ready_chunk() {
+                self.take_ready(chunk.pages());
+                return Ok(chunk.pages());
+            }
+            if let Some(chunk) = self.physical.fresh_chunk() {
+                self.take_fresh_chunk(chunk)?;
+                return Ok(chunk.pages());
+            }
         }
         loop {
             if let Some(pages) = self.physical.next_pages(max) {
-                self.physical.take_pages(pages.clone());
+                self.take_ready(pages.clone());
                 return Ok(pages);
             }
             match self.physical.next_page() {
                 Some(step) => self.carry_out(step)?,
                 None => return Err(self.out_of_memory(1, 0)),
             }
+        }
+    }
+
+    /// Takes frames of one chunk that are ready; the cleaner makes more while nobody asks for any.
+    pub(crate) fn take_ready(&mut self, pages: Range<usize>) {
+        self.physical.take_pages(pages);
+        self.want_frames();
+    }
+
+    /// Has the cleaner make frames where few are ready.
+    fn want_frames(&mut self) {
+        if self.physical.is_short_of_frames() {
+            self.kernel.wake(Worker::Cleaner);
         }
     }
 
@@ -227,23 +317,36 @@ impl<K: Kernel> Server<K> {
         ) else {
             return;
         };
-        let mut next = core::mem::replace(&mut account.pages, last as u32);
-        if let Some(info) = self.pages.get_mut(next as usize) {
-            info.previous = pages.start as u32;
+        let head = core::mem::replace(&mut account.pages, last as u32);
+        if let Some(info) = self.pages.get_mut(head as usize) {
+            info.set_previous(pages.start as u32);
         }
-        let Some(infos) = self.pages.get_mut(pages.clone()) else {
+        let infos = self.pages.get_mut(pages.clone());
+        let Some((lowest, others)) = infos.and_then(|infos| infos.split_first_mut()) else {
             return;
         };
-        for ((info, page), place) in infos.iter_mut().zip(pages).zip(place..) {
-            *info = PageInfo {
-                next,
-                previous: if page == last { NONE } else { page as u32 + 1 },
-                place,
-                owner: client.0,
-                role,
-            };
-            next = page as u32;
+        // Each page is followed on the list by the one below it, and the lowest by what was first before.
+        let first = pages.start as u32;
+        let lowest_info = PageInfo {
+            next: head,
+            previous: first + 1,
+            place,
+            owner: client.0,
+            role,
+        };
+        *lowest = PackedInfo::pack(lowest_info);
+        let mut info = PackedInfo::pack(PageInfo {
+            next: first,
+            previous: first + 2,
+            place: place + 1,
+            ..lowest_info
+        });
+        for page in &mut *others {
+            *page = info;
+            info.links += PackedInfo::STEP.links;
+            info.rest += PackedInfo::STEP.rest;
         }
+        others.last_mut().unwrap_or(lowest).set_previous(NONE);
     }
 
     /// Takes what begins at `page` off its owner's list and refunds `count` pages.
@@ -251,7 +354,7 @@ impl<K: Kernel> Server<K> {
         let info = self.info(page);
         self.set_info(page, PageInfo::FREE);
         match self.pages.get_mut(info.previous as usize) {
-            Some(before) => before.next = info.next,
+            Some(before) => before.set_next(info.next),
             None => {
                 if let Some(account) = self.clients.get_mut(info.owner as usize) {
                     account.pages = info.next;
@@ -259,52 +362,71 @@ impl<K: Kernel> Server<K> {
             }
         }
         if let Some(after) = self.pages.get_mut(info.next as usize) {
-            after.previous = info.previous;
+            after.set_previous(info.previous);
         }
         // A frame of 2 MiB has one slot, and so has a page.
         self.refund(ClientIndex(info.owner), count, count.min(1));
     }
 
+    #[inline(always)]
     pub(crate) fn info(&self, page: Page) -> PageInfo {
-        self.pages
-            .get(page.index())
-            .copied()
-            .unwrap_or(PageInfo::FREE)
+        let info = self.pages.get(page.index());
+        info.map_or(PageInfo::FREE, |info| info.unpack())
     }
 
+    #[inline(always)]
     pub(crate) fn set_info(&mut self, page: Page, info: PageInfo) {
         if let Some(place) = self.pages.get_mut(page.index()) {
-            *place = info;
+            *place = PackedInfo::pack(info);
+        }
+    }
+
+    /// Makes another page follow on a list.
+    pub(crate) fn set_next(&mut self, page: u32, next: u32) -> bool {
+        let info = self.pages.get_mut(page as usize);
+        info.map(|info| info.set_next(next)).is_some()
+    }
+
+    /// Makes another page precede on a list.
+    pub(crate) fn set_previous(&mut self, page: u32, previous: u32) {
+        if let Some(info) = self.pages.get_mut(page as usize) {
+            info.set_previous(previous);
         }
     }
 
     /// Records that a page is mapped where it was to be.
     pub(crate) fn set_mapped(&mut self, page: Page) {
-        if let Some(info) = self.pages.get_mut(page.index()) {
-            info.role = Role::Mapped;
-        }
+        let info = self.info(page);
+        self.set_info(
+            page,
+            PageInfo {
+                role: Role::Mapped,
+                ..info
+            },
+        );
     }
 
     /// Records where a page is mapped.
     pub(crate) fn set_place(&mut self, page: Page, place: u32) {
-        if let Some(info) = self.pages.get_mut(page.index()) {
-            info.place = place;
-        }
+        let info = self.info(page);
+        self.set_info(page, PageInfo { place, ..info });
     }
 
-    /// A frame of 2 MiB that costs no zeroing, charged to the client and on its list; `None` where there is none.
+    /// A large page that costs no zeroing, for a client that may have one; `None` where there is none.
+    pub(crate) fn large_for(&mut self, client: ClientIndex) -> Result<Option<Large>, Error> {
+        let large = self.physical.next_large();
+        // One that goes back can't be had before it is clean. What is set aside can be had at any time.
+        let may = large.is_some() && self.client_mut(client)?.reserved_pages == 0;
+        Ok(large.filter(|_| may))
+    }
+
+    /// Makes a frame of 2 MiB of a clean large page, charged to the client and on its list.
     pub(crate) fn take_large(
         &mut self,
         client: ClientIndex,
+        large: Large,
         place: u32,
-    ) -> Result<Option<Large>, Error> {
-        let Some(large) = self.physical.next_large() else {
-            return Ok(None);
-        };
-        // One that goes back can't be had before it is clean. What is set aside can be had at any time.
-        if self.client_mut(client)?.reserved_pages > 0 {
-            return Ok(None);
-        }
+    ) -> Result<(), Error> {
         let pages = large.pages();
         self.charge(client, pages.len(), 1)?;
         let retyped = self.kernel.retype(
@@ -324,7 +446,7 @@ impl<K: Kernel> Server<K> {
             Role::LargeMapped,
             place,
         );
-        Ok(Some(large))
+        Ok(())
     }
 
     /// Takes an unmapped frame of 2 MiB off its owner's list and frees it.

@@ -135,22 +135,20 @@ impl<K: Kernel> Server<K> {
         let info = self.info(from);
         self.set_info(from, PageInfo::FREE);
         self.set_info(to, info);
-        match self.pages.get_mut(info.previous as usize) {
-            Some(before) => before.next = to.0,
-            None => {
-                if let Some(account) = self.clients.get_mut(usize::from(info.owner)) {
-                    account.pages = to.0;
-                }
-            }
+        if !self.set_next(info.previous, to.0)
+            && let Some(account) = self.clients.get_mut(usize::from(info.owner))
+        {
+            account.pages = to.0;
         }
-        if let Some(after) = self.pages.get_mut(info.next as usize) {
-            after.previous = to.0;
-        }
+        self.set_previous(info.next, to.0);
     }
 
     /// The refusal of a run for want of contiguous memory, or of any.
     pub(crate) fn why_no_run(&mut self, run: &RunRequest, own: usize) -> Error {
         let requested = bytes(run.pages);
+        if self.physical.cleaning_gives(run) {
+            return self.wait_for_cleaning(own);
+        }
         let below = bytes(self.physical.largest_run(run.max_addr));
         let largest = bytes(self.physical.largest_run(u64::MAX));
         if below < requested && largest >= requested {

@@ -24,6 +24,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 pub use cleaning::{Cleaning, GRAIN_BITS};
 use core::ops::Range;
+pub(crate) use forms::by_chunk;
 pub use runs::{ORDERS, RunRequest};
 pub use units::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, LARGE_PAGES, Large, PAGE_BITS, Page};
 
@@ -285,6 +286,32 @@ impl Physical {
     /// A whole chunk, where one that is not split comes before what is: see [`Physical::next_page`].
     pub fn fresh_chunk(&self) -> Option<Chunk> {
         self.whole_chunks.last().map(|chunk| Chunk(chunk as u32))
+    }
+
+    /// A chunk that is 16 frames, all of them ready.
+    pub fn ready_chunk(&self) -> Option<Chunk> {
+        let chunk = Chunk(self.gatherable.last()? as u32);
+        self.is_ready_chunk(chunk).then_some(chunk)
+    }
+
+    /// Whether a chunk is 16 frames, all of them ready.
+    pub fn is_ready_chunk(&self, chunk: Chunk) -> bool {
+        let pages = chunk.pages();
+        self.ready.run_start_above(pages.end, pages.start) == pages.start
+    }
+
+    /// A clean whole chunk has been retyped into its 16 frames, and all of them are taken.
+    pub fn chunk_was_split_and_taken(&mut self, chunk: Chunk) {
+        debug_assert!(self.is_clean_chunk(chunk));
+        if let Some(place) = self.chunk_forms.get_mut(chunk.index()) {
+            *place = ChunkForm::Frames;
+        }
+        self.whole_chunks.remove(chunk.index());
+        self.available.remove_range(chunk.pages());
+        if let Some(count) = self.chunk_available.get_mut(chunk.index()) {
+            *count = 0;
+        }
+        self.count_taken(chunk.large(), CHUNK_PAGES);
     }
 
     /// Takes pages of one chunk that are free, frames and zero.

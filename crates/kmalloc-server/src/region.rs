@@ -106,6 +106,9 @@ impl<K: Kernel> Server<K> {
 
     /// Another size for a large region.
     pub(crate) fn resize(&mut self, client: ClientIndex, address: u64, size: u64) -> Response {
+        if self.segment_at(client, address).is_some() {
+            return Err(Error::WrongKind { address });
+        }
         let (window, number, pages) = self.find_region(client, address)?;
         if window != Window::Large {
             return Err(Error::WrongKind { address });
@@ -126,9 +129,7 @@ impl<K: Kernel> Server<K> {
 
     /// Takes a bucket, a segment or a large region back.
     pub(crate) fn release(&mut self, client: ClientIndex, address: u64) -> Response {
-        if let Ok(segment) = self.find_segment(client, address)
-            && (address as usize).is_multiple_of(1 << SEGMENT_SIZE_BITS)
-        {
+        if let Some(segment) = self.segment_at(client, address) {
             return self.release_segment(client, segment);
         }
         let (window, number, _) = self.find_region(client, address)?;
@@ -139,6 +140,13 @@ impl<K: Kernel> Server<K> {
             counters.large_pages -= pages as u64;
         }
         Ok(Reply::Done)
+    }
+
+    /// The open segment that begins at `address`, if the client has it and its pages are mapped one by one.
+    fn segment_at(&mut self, client: ClientIndex, address: u64) -> Option<u32> {
+        let begins = (address as usize).is_multiple_of(1 << SEGMENT_SIZE_BITS);
+        let segment = self.find_segment(client, address).ok();
+        segment.filter(|_| begins)
     }
 
     /// The bucket or large region that begins at `address`, if the client has it: window, first page, pages.

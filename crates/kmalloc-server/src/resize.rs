@@ -240,7 +240,7 @@ impl<K: Kernel> Server<K> {
         }
         let moved = self.entry_at(from).map(|entry| {
             let was = *entry;
-            *entry = was.retired();
+            entry.retire();
             was
         });
         if let (Some(was), Some(entry)) = (moved, self.entry_at(to)) {

@@ -8,8 +8,7 @@ use crate::physical::{Large, Page};
 use crate::segments::{SEGMENT_PAGES, address_of, page_number};
 use crate::statistics::Traced;
 use core::ops::Range;
-use kmalloc_bucket::ledger::{Entry, NONE, Use};
-use kmalloc_bucket::size_class::PAGE_SIZE;
+use kmalloc_bucket::ledger::{NONE, Use};
 use kmalloc_protocol::Error;
 use kmalloc_protocol::window::Window;
 
@@ -110,7 +109,7 @@ impl<K: Kernel> Server<K> {
         for index in 0..count {
             let segment = first + index as u32;
             // Buckets are released one by one: each segment has a head of its own.
-            let head = index == 0 || plan.window == Window::Resident;
+            let head = index == plan.guard / SEGMENT_PAGES || plan.window == Window::Resident;
             if let Err(error) = self.open_long(client, plan.window, segment, head) {
                 for opened in first..segment {
                     self.give_space(client, opened, 0, SEGMENT_PAGES)?;
@@ -150,14 +149,15 @@ impl<K: Kernel> Server<K> {
         let (segment, page) = (at / SEGMENT_PAGES as u32, at as usize % SEGMENT_PAGES);
         let here = (plan.pages - mapped).min(SEGMENT_PAGES - page);
         let table = self.segments.get(segment).map_or(NONE, |open| open.table);
-        if table == NONE
-            && page == 0
-            && plan.large
-            && plan.frames.is_none()
-            && here == SEGMENT_PAGES
-            && self.map_large(client, plan.window, segment)?
-        {
-            return Ok(SEGMENT_PAGES);
+        if table == NONE && page == 0 && plan.large && here == SEGMENT_PAGES {
+            let large = match &plan.frames {
+                Some(frames) => Some(Page((frames.start + mapped) as u32).chunk().large()),
+                None => self.large_for(client)?,
+            };
+            if let Some(large) = large {
+                self.map_large(client, plan, segment, large)?;
+                return Ok(SEGMENT_PAGES);
+            }
         }
         self.prepare_pages(client, plan.window, at, here)?;
         let place = (address_of(plan.window, at) >> 12) as u32;
@@ -185,24 +185,18 @@ impl<K: Kernel> Server<K> {
         let count = frames.len();
         let vspace = Page(self.client_mut(client)?.vspace);
         let address = address_of(plan.window, at);
-        let refused = frames.clone().enumerate().find_map(|(index, frame)| {
-            let (slot, address) = (Slot::Page(Page(frame as u32)), address + index * PAGE_SIZE);
-            let result = self.kernel.map_page(slot, vspace, address, plan.how);
-            result.err().map(|refused| (index, refused))
-        });
-        let mapped = refused.map_or(count, |(index, _)| index);
+        let result = self
+            .kernel
+            .map_pages(frames.clone(), vspace, address, plan.how);
+        let mapped = result.map_or_else(|(mapped, _)| mapped, |()| count);
         let page = at as usize % SEGMENT_PAGES;
         let entries = self.kernel.ledger(at / SEGMENT_PAGES as u32);
         if let Some(entries) = entries.get_mut(page..page + mapped) {
             for (entry, frame) in entries.iter_mut().zip(frames.clone()) {
-                *entry = Entry {
-                    usage: Use::Tail,
-                    page: frame as u32,
-                    ..Entry::default()
-                };
+                entry.become_tail(frame as u32);
             }
         }
-        let Some((_, refused)) = refused else {
+        let Err((_, refused)) = result else {
             return Ok(count);
         };
         for frame in frames.skip(mapped) {
@@ -233,29 +227,26 @@ impl<K: Kernel> Server<K> {
         self.extend_ledger(client, segment, page + count)
     }
 
-    /// Fills a segment with a frame of 2 MiB; false where none is free.
+    /// Fills a segment with a frame of 2 MiB, made of a clean large page.
     fn map_large(
         &mut self,
         client: ClientIndex,
-        window: Window,
+        plan: &RunPlan,
         segment: u32,
-    ) -> Result<bool, Error> {
-        let address = address_of(window, page_number(segment, 0));
-        let Some(large) = self.take_large(client, (address >> 12) as u32)? else {
-            return Ok(false);
-        };
+        large: Large,
+    ) -> Result<(), Error> {
+        let address = address_of(plan.window, page_number(segment, 0));
+        self.take_large(client, large, (address >> 12) as u32)?;
         let vspace = Page(self.client_mut(client)?.vspace);
-        if let Err(refused) =
-            self.kernel
-                .map_page(Slot::LargeFrame(large), vspace, address, Mapping::MEMORY)
-        {
+        let slot = Slot::LargeFrame(large);
+        if let Err(refused) = self.kernel.map_page(slot, vspace, address, plan.how) {
             self.return_large(large)?;
             return Err(refused.into());
         }
         if let Some(open) = self.segments.get_mut(segment) {
             open.large = large.0;
         }
-        Ok(true)
+        Ok(())
     }
 
     pub(crate) fn give_table(
@@ -299,7 +290,7 @@ impl<K: Kernel> Server<K> {
                     open.large = NONE;
                 }
                 if let Some(entry) = self.entry(segment, 0) {
-                    *entry = entry.retired();
+                    entry.retire();
                 }
                 at += SEGMENT_PAGES as u32;
                 continue;
@@ -308,8 +299,7 @@ impl<K: Kernel> Server<K> {
                 break;
             };
             let frame = Page(entry.page);
-            let retired = entry.retired();
-            *entry = retired;
+            entry.retire();
             self.kernel.unmap_page(Slot::Page(frame))?;
             self.return_page(frame, false);
             at += 1;

@@ -5,7 +5,7 @@
 //! names its owner: another client's pointer is told from a wild one, and the way from an address to its ledger is an
 //! index, not a look-up.
 
-use crate::bits::{BitSet, words_of};
+use crate::bits::{BitSet, in_one_word, words_of};
 use crate::kernel::ClientIndex;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -70,6 +70,9 @@ impl Segment {
         if count <= align && align <= 64 {
             return self.find_aligned_pages(count, align);
         }
+        if count <= 64 && align == 1 {
+            return self.find_few_pages(count);
+        }
         // After each round a bit says that as many pages from its own on are free as the round before asked for twice.
         let mut starts = self.free;
         let mut length = 1;
@@ -97,6 +100,32 @@ impl Segment {
             .map(|(index, word)| (index, word & every))
             .find(|(_, word)| *word != 0)
             .map(|(index, word)| index * 64 + word.trailing_zeros() as usize)
+    }
+
+    /// As [`Segment::find_pages`], for pages that reach into one further word of the bits at the most, wherever they begin.
+    fn find_few_pages(&self, count: usize) -> Option<usize> {
+        (0..LEDGER_FRAMES).find_map(|index| {
+            let word = |index: usize| u128::from(self.free.get(index).copied().unwrap_or(0));
+            let here = word(index);
+            if here == 0 {
+                return None;
+            }
+            let mut starts = here | word(index + 1) << 64;
+            // Most often the first free page is the one.
+            let first = starts.trailing_zeros();
+            let wanted = u128::MAX >> (128 - count);
+            if starts >> first & wanted == wanted {
+                return Some(index * 64 + first as usize);
+            }
+            let mut length = 1;
+            while length < count && starts != 0 {
+                let more = length.min(count - length);
+                starts &= starts >> more;
+                length += more;
+            }
+            let starts = starts as u64;
+            (starts != 0).then(|| index * 64 + starts.trailing_zeros() as usize)
+        })
     }
 
     /// As [`Segment::find_pages`], for pages that never cross a word of the bits.
@@ -130,12 +159,18 @@ impl Segment {
 
     /// Takes pages of address space.
     pub fn take_pages(&mut self, first: usize, count: usize) {
+        self.used += count as u16;
+        if let Some((index, mask)) = in_one_word(&(first..first + count))
+            && let Some(word) = self.free.get_mut(index)
+        {
+            *word &= !mask;
+            return;
+        }
         for (index, mask) in words_of(first..first + count) {
             if let Some(word) = self.free.get_mut(index) {
                 *word &= !mask;
             }
         }
-        self.used += count as u16;
     }
 
     /// Gives pages of address space back.

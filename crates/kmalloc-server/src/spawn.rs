@@ -14,6 +14,7 @@ use crate::physical::{PAGE_BITS, Page};
 use crate::threads::Registers;
 use kmalloc_bucket::ledger::NONE;
 use kmalloc_bucket::size_class::PAGE_SIZE;
+use kmalloc_protocol::statistics::REASONS;
 use kmalloc_protocol::{Cache, Error};
 
 /// Where a client finds its start page.
@@ -152,6 +153,9 @@ impl<K: Kernel> Server<K> {
         let place = place.ok_or(Error::OutOfSlots { limit: places })?;
         let client = ClientIndex(place as u16);
         self.births += 1;
+        if let Some(reasons) = self.reasons.get_mut(place) {
+            *reasons = [0; REASONS];
+        }
         let serial = self.births;
         let account = self.client_mut(client)?;
         let generation = account.generation;

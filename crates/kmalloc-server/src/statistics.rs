@@ -10,11 +10,12 @@ use crate::segments::{SEGMENT_PAGES, address_of};
 use kmalloc_bucket::ledger::{NONE, Use};
 use kmalloc_events::{Event, Held};
 use kmalloc_protocol::statistics::{
-    BlockFigures, CallFigures, ClientFigures, FailureFigures, MemoryFigures, SERVED_CLASSES,
-    Subject, UseFigures,
+    BlockFigures, CallFigures, ClientFigures, FailureFigures, Figures, MemoryFigures, REASONS,
+    SERVED_CLASSES, Subject, UseFigures,
 };
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Error, Reply, Response};
+use serde::Serialize;
 
 /// What a traced run of pages is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,39 +58,36 @@ impl<K: Kernel> Server<K> {
     /// The response to `client`, which asked for a page of figures and may see them. The name of a client is not known
     /// here: the caller answers for that.
     pub fn observe(&mut self, client: ClientIndex, subject: u8, of: u64, cursor: u64) -> Response {
-        let response = self.figures(subject, of, cursor);
+        let response = self.page_of(subject, of, cursor);
         if let Err(error) = response {
             self.fail(client, error);
         }
         response
     }
 
-    fn figures(&mut self, subject: u8, of: u64, cursor: u64) -> Response {
+    fn page_of(&mut self, subject: u8, of: u64, cursor: u64) -> Response {
         let unknown = Error::BadFlags {
             unknown: subject.into(),
         };
         let position = usize::try_from(cursor).unwrap_or(usize::MAX);
         match Subject::from_number(subject).ok_or(unknown)? {
-            Subject::Memory => Ok(Reply::Memory(self.memory_figures())),
-            Subject::Client => Ok(page(self.client_figures(position), Reply::Account)),
-            Subject::Use => Ok(Reply::Use(self.use_figures(self.client_of(of)?))),
+            Subject::Memory => Ok(figures(&self.memory_figures())),
+            Subject::Client => Ok(page(self.client_figures(position))),
+            Subject::Use => Ok(figures(&self.use_figures(self.client_of(of)?))),
             Subject::Failures => {
-                let figures = self.failure_figures(self.client_of(of)?, position);
-                Ok(page(figures, Reply::Failures))
+                let client = self.client_of(of)?;
+                Ok(page(self.failure_figures(client, position)))
             }
             Subject::Name => Err(unknown),
             Subject::Blocks => {
                 let client = self.client_of(of)?;
-                Ok(page(self.block_figures(client, cursor), Reply::Blocks))
+                Ok(page(self.block_figures(client, cursor)))
             }
-            Subject::Large => {
-                let figures = self.physical.large_figures(position);
-                Ok(page(figures, Reply::Large))
-            }
+            Subject::Large => Ok(page(self.physical.large_figures(position))),
             Subject::Calls => {
-                let figures = usize::try_from(of).ok().map(|of| self.latencies.get(of));
-                let figures = figures.flatten().ok_or(Error::Stale { handle: of })?;
-                Ok(Reply::Calls(*figures))
+                let calls = usize::try_from(of).ok().map(|of| self.latencies.get(of));
+                let calls = calls.flatten().ok_or(Error::Stale { handle: of })?;
+                Ok(figures(calls))
             }
             Subject::Measure => {
                 self.measure(cursor != 0);
@@ -122,6 +120,8 @@ impl<K: Kernel> Server<K> {
             calls: account.counters.calls,
             failures: account.counters.failures,
             threads: account.threads.into(),
+            reserved: bytes(account.reserved_pages),
+            slots: account.slots.committed as u64,
         })
     }
 
@@ -147,8 +147,7 @@ impl<K: Kernel> Server<K> {
 
     /// Why a client's requests were refused: a page of counters, from number `first` on.
     pub fn failure_figures(&self, client: ClientIndex, first: usize) -> Option<FailureFigures> {
-        let account = self.clients.get(client.index())?;
-        let rest = account.counters.reasons.get(first..)?;
+        let rest = self.reasons.get(client.index())?.get(first..)?;
         let mut figures = FailureFigures {
             first: first as u32,
             ..FailureFigures::default()
@@ -157,6 +156,19 @@ impl<K: Kernel> Server<K> {
             *count = *reason;
         }
         (!rest.is_empty()).then_some(figures)
+    }
+
+    /// Counts a request that was refused.
+    #[cold]
+    pub(crate) fn count_failure(&mut self, client: ClientIndex, error: Error) {
+        if let Some(account) = self.clients.get_mut(client.index()) {
+            account.counters.failures += 1;
+        }
+        let reason = (error.number() as usize).min(REASONS - 1);
+        let reasons = self.reasons.get_mut(client.index());
+        if let Some(count) = reasons.and_then(|reasons| reasons.get_mut(reason)) {
+            *count = count.saturating_add(1);
+        }
     }
 
     /// Served blocks in one of the client's segments: in its first with cursor 0, else in the one that the page before
@@ -213,7 +225,8 @@ impl<K: Kernel> Server<K> {
     /// Has all requests come by [`Server::handle`], where they can be measured, or the commonest no longer. Who is to be
     /// served quickly is known by the badge alone; a client without one is not.
     pub fn measure(&mut self, all: bool) {
-        self.measures = all;
+        // A trace has the times of all.
+        self.measures = all || self.traces;
         for place in 0..self.clients.len() {
             self.measure_client(ClientIndex(place as u16));
         }
@@ -298,6 +311,10 @@ impl<K: Kernel> Server<K> {
 }
 
 /// A page of figures, or that there are no more.
-fn page<T>(figures: Option<T>, reply: impl Fn(T) -> Reply) -> Reply {
-    figures.map_or(Reply::Done, reply)
+fn page<T: Serialize>(page: Option<T>) -> Reply {
+    page.as_ref().map_or(Reply::Done, figures)
+}
+
+fn figures<T: Serialize>(page: &T) -> Reply {
+    Reply::Figures(Figures::new(page))
 }

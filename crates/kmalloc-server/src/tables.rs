@@ -130,9 +130,9 @@ impl<K: Kernel> Server<K> {
 
     /// The spare table behind a spare table, which another takes the place of.
     fn replace_spare_link(&mut self, table: Page, link: u32) -> u32 {
-        self.pages
-            .get_mut(table.index())
-            .map_or(NONE, |info| core::mem::replace(&mut info.previous, link))
+        let PageInfo { previous, .. } = self.info(table);
+        self.set_previous(table.0, link);
+        previous
     }
 
     /// Sees to it that a page directory maps the GiB of `address`.
@@ -283,6 +283,7 @@ impl<K: Kernel> Server<K> {
     }
 
     /// Sees to it that the ledger of a segment has entries for its first `count` pages.
+    #[inline(always)]
     pub(crate) fn extend_ledger(
         &mut self,
         client: ClientIndex,
@@ -291,6 +292,23 @@ impl<K: Kernel> Server<K> {
     ) -> Result<(), Error> {
         debug_assert!(count <= SEGMENT_PAGES);
         let wanted = count.div_ceil(LEDGER_ENTRIES).min(LEDGER_FRAMES);
+        match self.segments.get(segment) {
+            Some(open) if usize::from(open.ledger_frames) < wanted => {
+                self.grow_ledger(client, segment, wanted)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sees to it that the ledger of a segment has `wanted` frames.
+    #[cold]
+    #[inline(never)]
+    fn grow_ledger(
+        &mut self,
+        client: ClientIndex,
+        segment: u32,
+        wanted: usize,
+    ) -> Result<(), Error> {
         loop {
             let Some(open) = self.segments.get(segment) else {
                 return Ok(());

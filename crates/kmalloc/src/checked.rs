@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The words by which the checked mode knows blocks: trailers, links, and the violations that they show.
 //!
-//! A block ends in a **trailer** of 16 bytes: the size asked for and the state, each mixed with the heap's secret and the
+//! A block ends in a **trailer** of 16 bytes: the size asked for with the number of a tag, and the state, each mixed with the heap's secret and the
 //! block's address. What lies between the bytes asked for and the trailer is filled with a canary. A freed block is
 //! filled with poison and waits in a queue (its links are mixed with the secret too, and checked) before it is used again.
 
+use crate::tags::Number;
 use core::fmt;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -19,6 +20,9 @@ const CANARY: u8 = 0xca;
 const POISON: u8 = 0xdb;
 /// Bytes of a queued block that hold its link.
 const LINK_SIZE: usize = 16;
+/// The size asked for is below 2^48; above it stands the number of the block's tag.
+const SIZE_BITS: u32 = 48;
+const SIZE_MASK: u64 = (1 << SIZE_BITS) - 1;
 const LIVE: u64 = 0x6c69_7665_6c69_7665;
 const FREE: u64 = 0x6672_6565_6672_6565;
 
@@ -196,18 +200,27 @@ impl Trailer {
         if size_word == 0 && state_word == 0 {
             return State::Blank;
         }
-        let size = size_word ^ secret.mix(address, 0);
+        let word = size_word ^ secret.mix(address, 0);
+        let size = (word & SIZE_MASK) as usize;
         // The state is mixed with the size, so that neither can be changed alone.
-        match state_word ^ secret.mix(address, 1) ^ size {
-            LIVE if size as usize <= self.block_size - TRAILER_SIZE => State::Live(size as usize),
+        match state_word ^ secret.mix(address, 1) ^ word {
+            LIVE if size <= self.block_size - TRAILER_SIZE => State::Live(size),
             FREE => State::Free,
             _ => State::Damaged,
         }
     }
 
-    /// Says that the block is in use with `size` bytes, and fills what is behind them.
-    pub fn set_live(&self, secret: &Secret, size: usize) {
-        self.write(secret, size, LIVE);
+    /// Who allocated the block, if it is in use.
+    pub fn number(&self, secret: &Secret) -> Number {
+        // SAFETY: as promised to `of`.
+        let [size_word, _] = unsafe { self.words().read() };
+        let word = size_word ^ secret.mix(self.block.addr().get(), 0);
+        Number((word >> SIZE_BITS) as u16)
+    }
+
+    /// Says that the block is in use with `size` bytes and who allocated it, and fills what is behind them.
+    pub fn set_live(&self, secret: &Secret, size: usize, number: Number) {
+        self.write(secret, size as u64 | u64::from(number.0) << SIZE_BITS, LIVE);
         // SAFETY: the bytes lie in the block.
         unsafe {
             let behind = self.block_size - TRAILER_SIZE - size;
@@ -247,10 +260,10 @@ impl Trailer {
         words.iter().all(|&found| found == [byte; 8]) && rest.iter().all(|&found| found == byte)
     }
 
-    fn write(&self, secret: &Secret, size: usize, state: u64) {
+    fn write(&self, secret: &Secret, word: u64, state: u64) {
         let address = self.block.addr().get();
-        let size_word = size as u64 ^ secret.mix(address, 0);
-        let state_word = state ^ secret.mix(address, 1) ^ size as u64;
+        let size_word = word ^ secret.mix(address, 0);
+        let state_word = state ^ secret.mix(address, 1) ^ word;
         // SAFETY: as promised to `of`.
         unsafe { self.words().write([size_word, state_word]) };
     }

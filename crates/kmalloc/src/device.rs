@@ -123,7 +123,8 @@ impl Device {
         }
     }
 
-    /// From now on the device's interrupt signals the program, with [`INTERRUPT`].
+    /// From now on the device's interrupt signals the program, with [`INTERRUPT`]. A device that interrupts by messages has
+    /// to master the bus for that ([`Device::set_bus_master`]): a message is a write to memory.
     ///
     /// # Errors
     ///

@@ -123,8 +123,11 @@ pub fn find(name: &str) -> Result<u64, Error> {
     ServerSource::new().find(name)
 }
 
-/// Ends the program. Everything it has goes back to the server.
+/// Ends the program. Everything it has goes back to the server. With the feature `checked`, what its heap has in use is
+/// printed before, by who allocated it.
 pub fn exit(status: u32) -> ! {
+    #[cfg(feature = "checked")]
+    crate::tags::print_live();
     loop {
         let _ = transport::call(&Request::Exit { status });
     }

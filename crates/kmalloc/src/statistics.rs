@@ -12,6 +12,7 @@
 use crate::transport;
 pub use kmalloc_protocol::statistics::*;
 use kmalloc_protocol::{Error, Reply, Request};
+use serde::de::DeserializeOwned;
 
 fn observe(subject: Subject, of: u64, cursor: u64) -> Result<Reply, Error> {
     transport::call(&Request::Observe {
@@ -27,18 +28,15 @@ fn observe(subject: Subject, of: u64, cursor: u64) -> Result<Reply, Error> {
 ///
 /// See the module.
 pub fn memory() -> Result<MemoryFigures, Error> {
-    match observe(Subject::Memory, 0, 0)? {
-        Reply::Memory(figures) => Ok(figures),
-        _ => transport::not_understood(),
+    match page(observe(Subject::Memory, 0, 0)?) {
+        Some(page) => Ok(page),
+        None => transport::not_understood(),
     }
 }
 
 /// The clients that have anything, dead or alive, in the order of their places.
 pub fn clients() -> impl Iterator<Item = Result<ClientFigures, Error>> {
-    pages(Subject::Client, 0, |reply| match reply {
-        Reply::Account(figures) => Some((figures, figures.next)),
-        _ => None,
-    })
+    pages(Subject::Client, 0, |page: &ClientFigures| page.next)
 }
 
 /// What the client with this handle has its memory for.
@@ -47,9 +45,9 @@ pub fn clients() -> impl Iterator<Item = Result<ClientFigures, Error>> {
 ///
 /// See the module.
 pub fn uses(handle: u64) -> Result<UseFigures, Error> {
-    match observe(Subject::Use, handle, 0)? {
-        Reply::Use(figures) => Ok(figures),
-        _ => transport::not_understood(),
+    match page(observe(Subject::Use, handle, 0)?) {
+        Some(page) => Ok(page),
+        None => transport::not_understood(),
     }
 }
 
@@ -60,12 +58,11 @@ pub fn uses(handle: u64) -> Result<UseFigures, Error> {
 /// See the module.
 pub fn failures(handle: u64) -> Result<[u32; REASONS], Error> {
     let mut reasons = [0; REASONS];
-    for page in reasons.chunks_mut(REASONS_A_PAGE).enumerate() {
-        let (number, counts) = page;
+    for (number, counts) in reasons.chunks_mut(REASONS_A_PAGE).enumerate() {
         let cursor = (number * REASONS_A_PAGE) as u64;
-        match observe(Subject::Failures, handle, cursor)? {
-            Reply::Failures(figures) => counts.copy_from_slice(&figures.counts[..counts.len()]),
-            _ => return transport::not_understood(),
+        match page::<FailureFigures>(observe(Subject::Failures, handle, cursor)?) {
+            Some(figures) => counts.copy_from_slice(&figures.counts[..counts.len()]),
+            None => return transport::not_understood(),
         }
     }
     Ok(reasons)
@@ -77,26 +74,20 @@ pub fn failures(handle: u64) -> Result<[u32; REASONS], Error> {
 ///
 /// See the module.
 pub fn name(handle: u64) -> Result<ClientName, Error> {
-    match observe(Subject::Name, handle, 0)? {
-        Reply::Name(name) => Ok(name),
-        _ => transport::not_understood(),
+    match page(observe(Subject::Name, handle, 0)?) {
+        Some(page) => Ok(page),
+        None => transport::not_understood(),
     }
 }
 
 /// Served blocks of the client with this handle, a segment each.
 pub fn blocks(handle: u64) -> impl Iterator<Item = Result<BlockFigures, Error>> {
-    pages(Subject::Blocks, handle, |reply| match reply {
-        Reply::Blocks(figures) => Some((figures, figures.next)),
-        _ => None,
-    })
+    pages(Subject::Blocks, handle, |page: &BlockFigures| page.next)
 }
 
 /// Physical memory, 2 MiB each, in the order of addresses.
 pub fn larges() -> impl Iterator<Item = Result<LargeFigures, Error>> {
-    pages(Subject::Large, 0, |reply| match reply {
-        Reply::Large(figures) => Some((figures, figures.next)),
-        _ => None,
-    })
+    pages(Subject::Large, 0, |page: &LargeFigures| page.next)
 }
 
 /// How long requests with this number took inside the server, in ticks of the processor's counter. They are
@@ -106,9 +97,9 @@ pub fn larges() -> impl Iterator<Item = Result<LargeFigures, Error>> {
 ///
 /// See the module; [`Error::Stale`] where no request has the number.
 pub fn calls(request: u8) -> Result<CallFigures, Error> {
-    match observe(Subject::Calls, request.into(), 0)? {
-        Reply::Calls(figures) => Ok(figures),
-        _ => transport::not_understood(),
+    match page(observe(Subject::Calls, request.into(), 0)?) {
+        Some(page) => Ok(page),
+        None => transport::not_understood(),
     }
 }
 
@@ -124,25 +115,30 @@ pub fn measure(all: bool) -> Result<(), Error> {
     }
 }
 
-/// Page after page, until there are no more, or one is refused.
-fn pages<T>(
+/// The figures in a reply; `None` if it has none of that kind.
+fn page<T: DeserializeOwned>(reply: Reply) -> Option<T> {
+    match reply {
+        Reply::Figures(figures) => figures.read(),
+        _ => None,
+    }
+}
+
+/// Page after page, until there are no more, or one is refused; `next` says where the following one goes on.
+fn pages<T: DeserializeOwned>(
     subject: Subject,
     of: u64,
-    page: impl Fn(Reply) -> Option<(T, u64)>,
+    next: impl Fn(&T) -> u64,
 ) -> impl Iterator<Item = Result<T, Error>> {
     let mut cursor = Some(0);
-    core::iter::from_fn(move || {
-        let reply = observe(subject, of, cursor.take()?);
-        match reply {
-            Ok(Reply::Done) => None,
-            Ok(reply) => Some(match page(reply) {
-                Some((figures, next)) => {
-                    cursor = Some(next);
-                    Ok(figures)
-                }
-                None => transport::not_understood(),
-            }),
-            Err(error) => Some(Err(error)),
-        }
+    core::iter::from_fn(move || match observe(subject, of, cursor.take()?) {
+        Ok(Reply::Done) => None,
+        Ok(reply) => Some(match page(reply) {
+            Some(figures) => {
+                cursor = Some(next(&figures));
+                Ok(figures)
+            }
+            None => transport::not_understood(),
+        }),
+        Err(error) => Some(Err(error)),
     })
 }

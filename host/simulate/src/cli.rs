@@ -37,6 +37,7 @@ Examples:
   ./simulate new counter               a client program of your own, and a system to run it in
   ./simulate --system clients/systems/counter.toml
   ./simulate gdb --system clients/systems/c.toml -- -ex 'break _start'
+  ./simulate report -o report.html     run, and show the run as a page for a browser
   ./simulate record -o my.trace -- jq . file.json
   ./simulate completions bash          what bash needs to complete all this; load it by `source`
   SEL4_PREFIX=/opt/seL4 ./simulate     on a kernel of your own";

@@ -57,6 +57,8 @@ pub struct RunSettings {
     pub stopped_by: Option<String>,
     /// Whether it needs a timer, which MCS kernels have none of while QEMU counts instructions.
     pub timer: bool,
+    /// Whether QEMU always counts instructions for it.
+    pub icount: bool,
     /// The server has to refuse the system at boot, with a log line that contains this.
     pub refused: Option<String>,
     /// QEMU's options for devices of the machine.
@@ -192,13 +194,13 @@ pub struct Client {
 
 impl Manifest {
     /// Why the system can't run on a kernel of this configuration; `None` if it can. `icount`: QEMU counts
-    /// instructions.
+    /// instructions for all systems.
     pub fn unfit_for(&self, config: &Config, icount: bool) -> Option<&'static str> {
         let mcs = config.has("KERNEL_MCS");
         if self.kernel == Some(KernelKind::Mcs) && !mcs {
             return Some("it is for kernels with scheduling contexts (MCS)");
         }
-        (self.run.timer && mcs && icount)
+        (self.run.timer && mcs && (icount || self.run.icount))
             .then_some("it needs a timer, which MCS kernels have none of under --icount")
     }
 

@@ -47,7 +47,8 @@ pub fn run(project: &Project, arguments: &ReportArguments) -> Result<Status> {
     }
     let bytes = match &arguments.trace_in {
         Some(file) => {
-            report.title = format!("Trace {}", file.display());
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            report.title = format!("Trace {name}");
             fs::read(file).with_context(|| file.display().to_string())?
         }
         None => traced(project, arguments, &mut report, &mut status)?,

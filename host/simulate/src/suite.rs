@@ -183,13 +183,14 @@ fn run_systems(
         results.add("systems: build".into(), Some(format!("{error:#}")));
         return Ok(());
     }
-    for (name, manifest) in candidates {
+    let total = candidates.len() as u64;
+    for (done, (name, manifest)) in (0..total).zip(candidates) {
         if is_interrupted() {
             return Ok(());
         }
         results.heading(&name);
         match manifest {
-            Ok(manifest) => run_system(bench, results, &name, &manifest),
+            Ok(manifest) => run_system(bench, results, (done, total), &name, &manifest),
             Err(reason) => results.add(format!("{name}: manifest"), Some(reason)),
         }
     }
@@ -241,11 +242,17 @@ pub fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// Runs a system; each of its checks is a test. With instructions counted it runs twice, and the serial output has
-/// to be the same: that is a test as well.
-fn run_system(bench: &Bench, results: &mut Results, name: &str, manifest: &Manifest) {
+/// to be the same: that is a test as well. `progress`: how many systems of how many have been run before.
+fn run_system(
+    bench: &Bench,
+    results: &mut Results,
+    progress: (u64, u64),
+    name: &str,
+    manifest: &Manifest,
+) {
     let mut outputs = Vec::new();
     for _ in 0..if bench.is_repeatable() { 2 } else { 1 } {
-        match run_once(bench, manifest) {
+        match run_once(bench, progress, manifest) {
             Ok(output) => outputs.push(output),
             Err(error) => return results.add(format!("{name}: run"), Some(format!("{error:#}"))),
         }
@@ -281,11 +288,16 @@ fn run_system(bench: &Bench, results: &mut Results, name: &str, manifest: &Manif
     }
 }
 
-fn run_once(bench: &Bench, manifest: &Manifest) -> Result<(Run, Vec<String>)> {
+fn run_once(
+    bench: &Bench,
+    (done, total): (u64, u64),
+    manifest: &Manifest,
+) -> Result<(Run, Vec<String>)> {
     let prepared = bench.prepare(manifest, None)?;
     let step = bench
         .console
         .transient_step(&format!("running {}", manifest.name));
+    step.progress(done, total);
     let mut lines = Vec::new();
     let run = prepared.run(manifest, |line, _| {
         lines.push(line.to_string());

@@ -191,7 +191,7 @@ impl<'a> Bench<'a> {
         let named = self.arguments;
         let machine = Machine {
             memory: named.memory.or(run.memory).unwrap_or(MEMORY_DEFAULT),
-            icount: named.icount,
+            icount: named.icount || run.icount,
             gdb,
             timeout: named.timeout.or(run.timeout).unwrap_or(TIMEOUT_DEFAULT),
             devices: run.devices.clone(),

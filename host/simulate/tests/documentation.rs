@@ -26,7 +26,7 @@ fn manifests() -> Vec<PathBuf> {
         root().join("root-task/Cargo.toml"),
         root().join("fuzz/Cargo.toml"),
     ];
-    for folder in ["crates", "clients", "host"] {
+    for folder in ["crates", "clients", "examples", "host"] {
         let entries = fs::read_dir(root().join(folder)).expect(folder);
         let files = entries.map(|entry| entry.expect(folder).path().join("Cargo.toml"));
         manifests.extend(files.filter(|file| file.is_file()));
@@ -138,6 +138,14 @@ fn the_example_is_a_client_that_is_built_and_run() {
             "README.md has not the whole of clients/hello/{file}"
         );
     }
+}
+
+#[test]
+fn the_root_task_of_the_guide_is_the_one_that_is_built() {
+    let guide = text("docs/guides/own-root-task.md");
+    let (_, rest) = guide.split_once("```rust\n").expect("a block");
+    let (shown, _) = rest.split_once("```\n").expect("its end");
+    assert!(text("examples/own-root-task/src/main.rs").contains(shown));
 }
 
 #[test]

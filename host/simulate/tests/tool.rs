@@ -21,8 +21,10 @@ const ESCAPE: char = '\u{1b}';
 fn with_gdb(ending: &str) -> Bench {
     let bench = Bench::new(&GOOD, "exec sleep 1000");
     let here = bench.path("");
+    // It ends QEMU by ending, so it waits until that has written down its arguments.
     let gdb = format!(
-        "#!/bin/bash\nprintf '%s\\n' \"$@\" > {}/gdb-arguments\n{ending}\n",
+        "#!/bin/bash\ncd {} || exit 9\nprintf '%s\\n' \"$@\" > gdb-arguments\n\
+         for try in {{1..400}}; do [ -s arguments ] && break; sleep 0.05; done\n{ending}\n",
         here.display()
     );
     bench.write("bin/gdb", gdb);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The cleaner: makes dirty memory clean while nobody else has anything to do.
+//! The cleaner: makes dirty memory clean, and frames ahead of need, while nobody else has anything to do.
 //!
 //! It asks the server for an order, carries it out by invocations of its own, and reports when it asks for the next. Its
 //! priority is the least that a client can have: whoever else becomes able to run takes the processor from it at once, in
@@ -10,14 +10,16 @@ use crate::kernel::{Sel4, blueprint};
 use crate::windows::CLEANER_WINDOW;
 use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_server::kernel::{Object, Slot};
-use kmalloc_server::physical::{CHUNK_PAGES, Cleaning, GRAIN_BITS};
+use kmalloc_server::physical::{
+    CHUNK_PAGES, Chunk, Cleaning, GRAIN_BITS, LARGE_CHUNKS, Large, PAGE_BITS,
+};
 use sel4::{CPtr, CPtrBits, CapRights, Word, cap};
 
 /// Words of an order.
 pub const ORDER_WORDS: usize = 3;
 
 /// What the server orders, as the first word of its answer. The second is a slot; the third, for pages, says which of the
-/// 16 slots from there on.
+/// 16 slots from there on. Where frames or chunks are to be made, the second is the number of what they are made of.
 mod what {
     use sel4::Word;
 
@@ -25,6 +27,8 @@ mod what {
     pub const PAGES: Word = 1;
     pub const UNTYPED: Word = 2;
     pub const GATHER: Word = 3;
+    pub const FRAMES: Word = 4;
+    pub const CHUNKS: Word = 5;
 }
 
 /// What became of an order.
@@ -61,6 +65,8 @@ pub fn order(kernel: &Sel4, cleaning: Option<Cleaning>) -> [Word; ORDER_WORDS] {
         Some(Cleaning::Chunk(chunk)) => [what::UNTYPED, slot(Slot::Chunk(chunk)), 0],
         Some(Cleaning::Large(large)) => [what::UNTYPED, slot(Slot::Large(large)), 0],
         Some(Cleaning::Gather(large)) => [what::GATHER, slot(Slot::Large(large)), 0],
+        Some(Cleaning::Frames(chunk)) => [what::FRAMES, chunk.0.into(), 0],
+        Some(Cleaning::Chunks(large)) => [what::CHUNKS, large.0.into(), 0],
     }
 }
 
@@ -76,6 +82,8 @@ pub extern "C" fn run(equipment: &'static Equipment) -> ! {
                 what::PAGES => zero_pages(equipment, slot, mask),
                 what::UNTYPED => clean_untyped(equipment, slot),
                 what::GATHER => gather(equipment, slot),
+                what::FRAMES => make_frames(equipment, Chunk(slot as u32)),
+                what::CHUNKS => make_chunks(equipment, Large(slot as u32)),
                 _ => break,
             };
             report = match result {
@@ -129,4 +137,36 @@ fn gather(equipment: &Equipment, untyped: CPtrBits) -> sel4::Result<()> {
         panic!("the cleaner can't revoke a large page: {error}");
     }
     clean_untyped(equipment, untyped)
+}
+
+/// Makes the frames of a clean chunk.
+fn make_frames(equipment: &Equipment, chunk: Chunk) -> sel4::Result<()> {
+    let first = Slot::Page(chunk.first_page());
+    make(
+        equipment,
+        Slot::Chunk(chunk),
+        Object::Frame,
+        first,
+        CHUNK_PAGES,
+    )
+}
+
+/// Makes the chunks of a clean large page.
+fn make_chunks(equipment: &Equipment, large: Large) -> sel4::Result<()> {
+    let object = Object::Untyped(PAGE_BITS + CHUNK_PAGES.ilog2());
+    let first = Slot::Chunk(large.first_chunk());
+    make(equipment, Slot::Large(large), object, first, LARGE_CHUNKS)
+}
+
+fn make(
+    equipment: &Equipment,
+    from: Slot,
+    object: Object,
+    first: Slot,
+    count: usize,
+) -> sel4::Result<()> {
+    let (top, layout) = (equipment.top, equipment.layout);
+    let untyped: cap::Untyped = CPtr::from_bits(layout.address_of(layout.place(from))).cast();
+    let (cnode, slot) = layout.cnode(top, layout.place(first));
+    untyped.untyped_retype(&blueprint(object), &cnode, slot, count)
 }

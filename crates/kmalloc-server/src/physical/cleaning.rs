@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! What is worth cleaning while nobody asks for memory, one job at a time.
+//! What is worth doing while nobody asks for memory, one job at a time: cleaning what is dirty, and making frames ahead of
+//! need, so that a call has only to map them.
 
 use super::{CHUNK_PAGES, Chunk, ChunkForm, LARGE_PAGES, Large, LargeForm, Page, Physical};
 
@@ -11,7 +12,10 @@ const LARGES_WANTED: usize = 4;
 /// Pages that stay available while a split large page is gathered: a call may come before that is done.
 const GATHER_RESERVE: usize = 2 * LARGE_PAGES;
 
-/// A thing to make clean, and how.
+/// Frames that are to be ready, in whole chunks, on a machine that has 64 times as many pages.
+const READY_WANTED: usize = 64 * CHUNK_PAGES;
+
+/// A thing to make clean or ready, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cleaning {
     /// Zero frames of a chunk.
@@ -28,6 +32,10 @@ pub enum Cleaning {
     Large(Large),
     /// Revoke a large page's untyped, whose chunks and frames nobody has; then as with [`Cleaning::Large`].
     Gather(Large),
+    /// Make the 16 frames of this clean chunk.
+    Frames(Chunk),
+    /// Make the 32 chunks of this clean large page.
+    Chunks(Large),
 }
 
 impl Cleaning {
@@ -35,8 +43,8 @@ impl Cleaning {
     pub fn page_count(self) -> usize {
         match self {
             Cleaning::Pages { mask, .. } => mask.count_ones() as usize,
-            Cleaning::Chunk(_) => CHUNK_PAGES,
-            Cleaning::Large(_) | Cleaning::Gather(_) => LARGE_PAGES,
+            Cleaning::Chunk(_) | Cleaning::Frames(_) => CHUNK_PAGES,
+            Cleaning::Large(_) | Cleaning::Gather(_) | Cleaning::Chunks(_) => LARGE_PAGES,
         }
     }
 
@@ -46,8 +54,10 @@ impl Cleaning {
             Cleaning::Pages { chunk, mask } => {
                 page.chunk() == chunk && mask >> (page.index() % CHUNK_PAGES) & 1 == 1
             }
-            Cleaning::Chunk(chunk) => page.chunk() == chunk,
-            Cleaning::Large(large) | Cleaning::Gather(large) => page.chunk().large() == large,
+            Cleaning::Chunk(chunk) | Cleaning::Frames(chunk) => page.chunk() == chunk,
+            Cleaning::Large(large) | Cleaning::Gather(large) | Cleaning::Chunks(large) => {
+                page.chunk().large() == large
+            }
         }
     }
 
@@ -108,6 +118,14 @@ impl Physical {
             Cleaning::Large(large) => {
                 self.dirty_larges.remove(large.index());
             }
+            Cleaning::Frames(chunk) => {
+                self.whole_chunks.remove(chunk.index());
+                self.set_taken(chunk.pages());
+            }
+            Cleaning::Chunks(large) => {
+                self.whole_larges.remove(large.index());
+                self.set_taken(large.pages());
+            }
             Cleaning::Gather(large) => {
                 self.ready.remove_range(large.pages());
                 self.dirty.remove_range(large.pages());
@@ -149,7 +167,33 @@ impl Physical {
         if let Some(chunk) = self.dirty_chunks.last() {
             return Some(Cleaning::Chunk(Chunk(chunk as u32)));
         }
-        dirty_large()
+        dirty_large().or_else(|| self.next_making())
+    }
+
+    /// Frames that are ready when there is nothing else to do.
+    pub fn ready_wanted(&self) -> usize {
+        READY_WANTED.min(self.page_capacity() / 64)
+    }
+
+    /// Whether so few frames are ready that it is time to make more, once nobody has anything else to do. Of a full stock half
+    /// can be taken before that is so: to tell the cleaner costs the one that does.
+    #[inline]
+    pub fn is_short_of_frames(&self) -> bool {
+        self.ready.len() < self.ready_wanted() / 2
+            && (!self.whole_chunks.is_empty() || self.whole_larges.len() > LARGES_WANTED)
+    }
+
+    /// A chunk of which frames are to be made ahead, or a large page for such chunks: the highest, as calls take them. Large
+    /// pages that are wanted whole stay so.
+    fn next_making(&self) -> Option<Cleaning> {
+        if self.ready.len() + CHUNK_PAGES > self.ready_wanted() {
+            return None;
+        }
+        if let Some(chunk) = self.whole_chunks.last() {
+            return Some(Cleaning::Frames(Chunk(chunk as u32)));
+        }
+        let large = self.whole_larges.last()?;
+        (self.whole_larges.len() > LARGES_WANTED).then_some(Cleaning::Chunks(Large(large as u32)))
     }
 
     /// The lowest split large page that nobody has anything of: low addresses are taken last.
@@ -187,6 +231,22 @@ impl Physical {
                 self.set_available(chunk.pages());
             }
             Cleaning::Large(large) => self.end_large(large, clean),
+            Cleaning::Frames(chunk) => {
+                self.set_available(chunk.pages());
+                if clean {
+                    self.chunk_was_split(chunk);
+                } else {
+                    self.whole_chunks.insert(chunk.index());
+                }
+            }
+            Cleaning::Chunks(large) => {
+                self.set_available(large.pages());
+                if clean {
+                    self.large_was_split(large);
+                } else {
+                    self.whole_larges.insert(large.index());
+                }
+            }
             Cleaning::Gather(large) => {
                 for chunk in large.chunks() {
                     self.set_chunk_form(Chunk(chunk as u32), ChunkForm::InLarge);

@@ -66,17 +66,25 @@ impl Physical {
                 *count -= removed as u8;
             }
             self.gatherable.remove(chunk.index());
-            let large = chunk.large().index();
-            if let Some(count) = self.large_available.get_mut(large) {
-                *count -= removed as u16;
-            }
-            self.gatherable_larges.remove(large);
+            self.count_taken(chunk.large(), removed);
         }
+    }
+
+    /// So many pages of a large page are available no more.
+    #[inline]
+    pub(super) fn count_taken(&mut self, large: Large, pages: usize) {
+        let Some(count) = self.large_available.get_mut(large.index()) else {
+            return;
+        };
+        if usize::from(*count) == LARGE_PAGES {
+            self.gatherable_larges.remove(large.index());
+        }
+        *count -= pages as u16;
     }
 }
 
 /// A range of pages, cut where chunks begin.
-fn by_chunk(pages: Range<usize>) -> impl Iterator<Item = (Chunk, Range<usize>)> {
+pub(crate) fn by_chunk(pages: Range<usize>) -> impl Iterator<Item = (Chunk, Range<usize>)> {
     let mut at = pages.start;
     core::iter::from_fn(move || {
         let chunk = Page(at as u32).chunk();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Physically contiguous runs of pages: finding one, and taking it.
 
-use super::{ChunkForm, PAGE_BITS, Page, Physical, Step};
+use super::{ChunkForm, LARGE_PAGES, PAGE_BITS, Page, Physical, Step, by_chunk};
 use core::ops::Range;
 
 /// Orders of free runs that are told apart: from a page to 4 GiB and more.
@@ -39,6 +39,37 @@ impl Physical {
         None
     }
 
+    /// The highest run that satisfies `request`, of 2 MiB and more, and begins with clean whole large pages as far as they
+    /// reach; `None` where there is none.
+    pub fn find_large_run(&self, request: &RunRequest) -> Option<Range<usize>> {
+        let (larges, rest) = (request.pages / LARGE_PAGES, request.pages % LARGE_PAGES);
+        if larges == 0 {
+            return None;
+        }
+        let base = (self.base_addr >> PAGE_BITS) as usize;
+        let limit = self.limit_of(request.max_addr);
+        let mut end = limit.checked_sub(rest)? / LARGE_PAGES;
+        while let Some(last) = self.whole_larges.last_below(end) {
+            let wanted = (last + 1).checked_sub(larges)?;
+            let found = self.whole_larges.run_start_above(last + 1, wanted);
+            if found != wanted {
+                end = found;
+                continue;
+            }
+            let (start, behind) = (found * LARGE_PAGES, (last + 1) * LARGE_PAGES);
+            let first = start + base;
+            let is_aligned = first.is_multiple_of(request.align_pages.max(1));
+            let pages = request.boundary_pages;
+            let crosses = pages != 0 && first / pages != (first + request.pages - 1) / pages;
+            let is_free = self.available.first_absent_below(behind, behind + rest) == behind + rest;
+            if is_aligned && !crosses && is_free {
+                return Some(start..behind + rest);
+            }
+            end = last;
+        }
+        None
+    }
+
     /// The highest place for `request` that ends at `end` or below; `None` where there is none down to the base.
     fn place_below(&self, end: usize, request: &RunRequest) -> Option<usize> {
         let base = (self.base_addr >> PAGE_BITS) as usize;
@@ -56,6 +87,14 @@ impl Physical {
             }
         }
         start.checked_sub(base)
+    }
+
+    /// Whether there is a run that satisfies `request` once all that is free is clean. One pass over all pages, where anything
+    /// is free that can't be had.
+    pub fn cleaning_gives(&self, request: &RunRequest) -> bool {
+        let waits = |page: Page| !self.is_available(page) && self.is_free(page);
+        self.free_pages() > self.usable_pages()
+            && self.find_run_to_clear(request, usize::MAX, waits).is_some()
     }
 
     /// The run that satisfies `request` after the fewest moves, at most `moves_max`, if `is_movable` pages are moved out of it;
@@ -140,15 +179,15 @@ impl Physical {
     /// What to do before the free pages `run` can be taken with [`Physical::take_run`]; `None` when nothing is left
     /// to do.
     pub fn next_step_for_run(&self, run: Range<usize>) -> Option<Step<()>> {
-        let mut index = run.start;
-        while index < run.end {
-            let page = Page(index as u32);
-            let chunk = page.chunk();
+        for (chunk, pages) in by_chunk(run) {
             match self.chunk_form(chunk) {
                 ChunkForm::InLarge => return Some(Step::SplitLarge(chunk.large())),
                 ChunkForm::Whole => return Some(Step::SplitChunk(chunk)),
-                _ if self.dirty.contains(index) => return Some(Step::Scrub(page)),
-                _ => index += 1,
+                _ => {}
+            }
+            let dirty = self.dirty.first_from(pages.start);
+            if let Some(page) = dirty.filter(|page| *page < pages.end) {
+                return Some(Step::Scrub(Page(page as u32)));
             }
         }
         None

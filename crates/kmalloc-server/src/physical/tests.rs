@@ -251,9 +251,49 @@ fn large_pages_are_cleaned_first_while_there_are_few() {
         mask: bit,
     };
     let large = |index| Cleaning::Large(Large(index));
+    // Frames are made ahead when all is clean: as many whole chunks as are missing, the highest first.
+    let frames = order.split_off(4);
     assert_eq!(order, [large(6), pages, large(5), large(4)]);
+    let wanted = physical.ready_wanted();
+    let highest = frame.chunk().0 - 1;
+    let chunks = (0..frames.len() as u32).map(|below| Cleaning::Frames(Chunk(highest - below)));
+    assert_eq!(frames, chunks.collect::<Vec<_>>());
+    assert!((wanted - CHUNK_PAGES + 1..=wanted).contains(&physical.ready_pages()));
     assert_eq!(pages.pages().collect::<Vec<_>>(), [frame]);
     assert_eq!(physical.usable_pages(), physical.free_pages());
+}
+
+#[test]
+fn frames_are_made_ahead_and_what_the_kernel_refuses_is_as_it_was() {
+    let mut physical = with_larges(6);
+    let wanted = physical.ready_wanted();
+    assert!(physical.is_short_of_frames());
+    // No chunk is whole yet, so a large page goes first.
+    assert_eq!(physical.begin_cleaning(), Some(Cleaning::Chunks(Large(5))));
+    assert_eq!(physical.usable_pages(), 5 * LARGE_PAGES);
+    assert_eq!(physical.free_pages(), 6 * LARGE_PAGES);
+    physical.end_cleaning(false);
+    assert!(physical.is_clean_large(Large(5)));
+    assert_eq!(physical.begin_cleaning(), Some(Cleaning::Chunks(Large(5))));
+    physical.end_cleaning(true);
+    assert_eq!(physical.large_form(Large(5)), LargeForm::Split);
+    let highest = Large(5).chunks().end as u32 - 1;
+    let frames = Cleaning::Frames(Chunk(highest));
+    assert_eq!(physical.begin_cleaning(), Some(frames));
+    assert_eq!(physical.ready_chunk(), None);
+    physical.end_cleaning(false);
+    assert!(physical.is_clean_chunk(Chunk(highest)));
+    clean(&mut physical);
+    assert!(physical.ready_pages() <= wanted && physical.ready_pages() + CHUNK_PAGES > wanted);
+    assert!(!physical.is_short_of_frames());
+    assert_eq!(physical.usable_pages(), 6 * LARGE_PAGES);
+    let chunk = physical.ready_chunk().unwrap();
+    physical.take_pages(chunk.pages());
+    assert!(!physical.is_ready_chunk(chunk));
+    // Large pages that are wanted whole stay so.
+    let mut few = with_larges(4);
+    assert!(!few.is_short_of_frames());
+    assert_eq!(few.begin_cleaning(), None);
 }
 
 #[test]

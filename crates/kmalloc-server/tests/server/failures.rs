@@ -75,6 +75,9 @@ fn walled_in_block(system: &mut System, client: ClientIndex, pages: u64) -> u64 
 }
 
 const OPERATIONS: &[(&str, Setup, Act)] = &[
+    ("dma of large pages and some more", nothing, |s, c, _| {
+        dma(s, c, 4 * MIB + 3 * PAGE)
+    }),
     ("kmalloc 1", nothing, |s, c, _| kmalloc(s, c, 1)),
     ("kmalloc 2048", nothing, |s, c, _| kmalloc(s, c, 2048)),
     (

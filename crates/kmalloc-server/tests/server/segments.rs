@@ -66,3 +66,21 @@ fn pages_that_are_mapped_already_are_refused_and_nothing_changes() {
     assert_eq!(response, Err(Error::BadPointer { address }));
     assert_eq!(system.stats(client).region_bytes, before);
 }
+
+#[test]
+fn a_segment_is_memory_of_another_kind_for_resize() {
+    for pages in [1, 20, 512] {
+        let mut system = System::new(RAM);
+        let client = system.spawn(UNLIMITED);
+        let address = open(&mut system, client, pages);
+        let resize = |address| Request::Resize {
+            address,
+            size: PAGE,
+        };
+        let refused = system.call(client, resize(address));
+        assert_eq!(refused, Err(Error::WrongKind { address }), "{pages}");
+        let address = address + PAGE;
+        let refused = system.call(client, resize(address));
+        assert_eq!(refused, Err(Error::BadPointer { address }), "{pages}");
+    }
+}

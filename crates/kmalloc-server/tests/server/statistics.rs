@@ -11,6 +11,7 @@ use kmalloc_protocol::statistics::{
 use kmalloc_protocol::{Error, Flags, LABEL, Reply, Request, Response};
 use kmalloc_server::Quick;
 use kmalloc_server::kernel::ClientIndex;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
 fn observe(
@@ -31,35 +32,44 @@ fn observe(
     )
 }
 
-fn memory(system: &mut System, client: ClientIndex) -> MemoryFigures {
-    match observe(system, client, Subject::Memory, 0, 0) {
-        Ok(Reply::Memory(figures)) => figures,
+/// A page of figures; `None` where there are no more.
+fn page<T: DeserializeOwned>(
+    system: &mut System,
+    client: ClientIndex,
+    subject: Subject,
+    of: u64,
+    cursor: u64,
+) -> Option<T> {
+    match observe(system, client, subject, of, cursor) {
+        Ok(Reply::Figures(figures)) => Some(figures.read().expect("figures of that kind")),
+        Ok(Reply::Done) => None,
         other => panic!("no figures but {other:?}"),
     }
+}
+
+fn memory(system: &mut System, client: ClientIndex) -> MemoryFigures {
+    page(system, client, Subject::Memory, 0, 0).expect("figures")
 }
 
 fn uses(system: &mut System, client: ClientIndex, of: ClientIndex) -> UseFigures {
     let handle = system.handle(of);
-    match observe(system, client, Subject::Use, handle, 0) {
-        Ok(Reply::Use(figures)) => figures,
-        other => panic!("no figures but {other:?}"),
-    }
+    page(system, client, Subject::Use, handle, 0).expect("figures")
 }
 
 fn accounts(system: &mut System, client: ClientIndex) -> Vec<ClientFigures> {
-    let (mut accounts, mut cursor) = (Vec::new(), 0);
-    while let Ok(Reply::Account(figures)) = observe(system, client, Subject::Client, 0, cursor) {
-        cursor = figures.next;
+    let (mut accounts, mut cursor) = (Vec::<ClientFigures>::new(), 0);
+    while let Some(figures) = page(system, client, Subject::Client, 0, cursor) {
         accounts.push(figures);
+        cursor = figures.next;
     }
     accounts
 }
 
 fn larges(system: &mut System, client: ClientIndex) -> Vec<LargeFigures> {
-    let (mut larges, mut cursor) = (Vec::new(), 0);
-    while let Ok(Reply::Large(figures)) = observe(system, client, Subject::Large, 0, cursor) {
-        cursor = figures.next;
+    let (mut larges, mut cursor) = (Vec::<LargeFigures>::new(), 0);
+    while let Some(figures) = page(system, client, Subject::Large, 0, cursor) {
         larges.push(figures);
+        cursor = figures.next;
     }
     larges
 }
@@ -68,7 +78,7 @@ fn larges(system: &mut System, client: ClientIndex) -> Vec<LargeFigures> {
 fn blocks(system: &mut System, client: ClientIndex, of: ClientIndex) -> BlockFigures {
     let handle = system.handle(of);
     let (mut sum, mut cursor) = (BlockFigures::default(), 0);
-    while let Ok(Reply::Blocks(figures)) = observe(system, client, Subject::Blocks, handle, cursor)
+    while let Some(figures) = page::<BlockFigures>(system, client, Subject::Blocks, handle, cursor)
     {
         cursor = figures.next;
         sum.runs += figures.runs;
@@ -190,16 +200,12 @@ fn refusals_are_counted_by_their_reason() {
     };
     counts[over_quota.number() as usize] = 3;
     counts[error.number() as usize] = 1;
-    let failures = observe(&mut system, other, Subject::Failures, handle, 0);
-    let first = 0;
-    assert_eq!(
-        failures,
-        Ok(Reply::Failures(FailureFigures { first, counts }))
-    );
-    let second = observe(&mut system, other, Subject::Failures, handle, 16);
-    assert!(matches!(second, Ok(Reply::Failures(it)) if it.first == 16 && it.counts == [0; 16]));
-    let behind = observe(&mut system, other, Subject::Failures, handle, 32);
-    assert_eq!(behind, Ok(Reply::Done));
+    let mut failures =
+        |first| page::<FailureFigures>(&mut system, other, Subject::Failures, handle, first);
+    assert_eq!(failures(0), Some(FailureFigures { first: 0, counts }));
+    let (first, counts) = (16, [0; 16]);
+    assert_eq!(failures(16), Some(FailureFigures { first, counts }));
+    assert_eq!(failures(32), None);
     let stale = Error::Stale { handle: 77 };
     for subject in [Subject::Use, Subject::Failures, Subject::Blocks] {
         assert_eq!(observe(&mut system, other, subject, 77, 0), Err(stale));

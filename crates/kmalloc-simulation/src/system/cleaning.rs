@@ -5,7 +5,7 @@ use super::System;
 use crate::scan::scan;
 use fake_kernel::FakeKernel;
 use kmalloc_server::kernel::{Kernel, Object, Refused, Slot, Worker};
-use kmalloc_server::physical::{Cleaning, GRAIN_BITS};
+use kmalloc_server::physical::{CHUNK_PAGES, Cleaning, GRAIN_BITS, LARGE_CHUNKS};
 
 impl System {
     /// Does the next cleaning job as the cleaner does; whether there was one. A refusal is the kernel's.
@@ -22,6 +22,14 @@ impl System {
             Cleaning::Gather(large) => kernel
                 .revoke(Slot::Large(large))
                 .and_then(|()| clean_untyped(kernel, Slot::Large(large))),
+            Cleaning::Frames(chunk) => {
+                let first = Slot::Page(chunk.first_page());
+                kernel.retype(Slot::Chunk(chunk), Object::Frame, first, CHUNK_PAGES)
+            }
+            Cleaning::Chunks(large) => {
+                let (first, object) = (Slot::Chunk(large.first_chunk()), Object::Untyped(16));
+                kernel.retype(Slot::Large(large), object, first, LARGE_CHUNKS)
+            }
         };
         self.server.cleaned(result.is_ok());
         self.note(|| format!("{cleaning:x?} is cleaned: {result:?}"));

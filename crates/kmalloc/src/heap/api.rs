@@ -4,7 +4,7 @@
 use super::Heap;
 use crate::source::Source;
 use crate::threading::{SingleThread, Threading};
-use crate::{Error, Flags};
+use crate::{Error, Flags, Tag};
 use core::ptr::NonNull;
 use kmalloc_bucket::resident::slots::SizeClasses;
 
@@ -13,12 +13,14 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// served as 1.
     ///
     /// With [`Flags::ZERO`] all of its usable bytes are zero.
+    #[cfg_attr(feature = "checked", track_caller)]
     #[inline]
     pub fn kmalloc(&self, size: usize, flags: Flags) -> Result<NonNull<u8>, Error> {
         self.kmalloc_aligned(size, 1, flags)
     }
 
     /// As [`Heap::kmalloc`], aligned to `align`, a power of two.
+    #[cfg_attr(feature = "checked", track_caller)]
     #[inline]
     pub fn kmalloc_aligned(
         &self,
@@ -39,7 +41,25 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
         Ok(block)
     }
 
+    /// As [`Heap::kmalloc`], under a name by which a checked heap knows the block ([`tags`](crate::tags)); another heap pays
+    /// no attention to it.
+    #[cfg_attr(not(feature = "checked"), inline)]
+    pub fn kmalloc_tagged(
+        &self,
+        size: usize,
+        flags: Flags,
+        tag: &'static Tag,
+    ) -> Result<NonNull<u8>, Error> {
+        let block = self.kmalloc(size, flags)?;
+        #[cfg(feature = "checked")]
+        self.retag(block, tag)?;
+        #[cfg(not(feature = "checked"))]
+        let _ = tag;
+        Ok(block)
+    }
+
     /// A block for `count` elements of `size` bytes; refused if the product overflows.
+    #[cfg_attr(feature = "checked", track_caller)]
     pub fn kcalloc(&self, count: usize, size: usize, flags: Flags) -> Result<NonNull<u8>, Error> {
         let bytes = count.checked_mul(size).ok_or(Error::Overflow {
             count: count as u64,
@@ -57,6 +77,7 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// # Safety
     ///
     /// `block` is a block of this heap in use; on success the caller gives it up for the one returned.
+    #[cfg_attr(feature = "checked", track_caller)]
     pub unsafe fn krealloc(
         &self,
         block: Option<NonNull<u8>>,
@@ -89,6 +110,7 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// # Safety
     ///
     /// As [`Heap::krealloc`].
+    #[cfg_attr(feature = "checked", track_caller)]
     pub unsafe fn krealloc_array(
         &self,
         block: Option<NonNull<u8>>,

@@ -12,13 +12,15 @@ use crate::checked::{Call, Fault, State, TRAILER_SIZE, Trailer, bucket_end, repo
 use crate::local::tag_of;
 use crate::segment::Segment;
 use crate::source::{Region, Source};
+use crate::tags::Number;
 use crate::thread_heap::ThreadHeap;
 use crate::threading::Threading;
-use crate::{Error, bad_pointer};
+use crate::{Error, Tag, bad_pointer};
 use core::alloc::{GlobalAlloc, Layout};
+use core::panic::Location;
 use core::ptr::{self, NonNull};
 use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, SizeClasses, mask_of};
-use kmalloc_bucket::resident::tags::Tag;
+use kmalloc_bucket::resident::tags::Tag as PageTag;
 use kmalloc_bucket::resident::{PAGE_SIZE, page_of};
 
 /// Freed blocks of a class that wait before the first of them is used again, and bytes of them.
@@ -28,8 +30,31 @@ const QUARANTINE_SIZE: usize = 64 << 10;
 const RUN_QUARANTINE_LENGTH: usize = 4;
 
 impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
-    /// A block, and whether its bytes are known to be zero.
+    /// A block, and whether its bytes are known to be zero. It is known by the line that called.
+    #[track_caller]
     pub(super) fn allocate(&self, size: usize, align: usize) -> Result<(NonNull<u8>, bool), Error> {
+        self.allocate_for(size, align, Number::of_line(Location::caller()))
+    }
+
+    /// Has a block that was just allocated known by another tag.
+    pub(super) fn retag(&self, block: NonNull<u8>, tag: &'static Tag) -> Result<(), Error> {
+        // SAFETY: the caller has just allocated the block.
+        let trailer = unsafe { Trailer::of(block, self.kind_of(block)?.size()) };
+        if let State::Live(size) = trailer.state(&self.shared.secret) {
+            let number = Number::of_tag(tag);
+            trailer.number(&self.shared.secret).give(size);
+            trailer.set_live(&self.shared.secret, size, number);
+            number.take(size);
+        }
+        Ok(())
+    }
+
+    fn allocate_for(
+        &self,
+        size: usize,
+        align: usize,
+        number: Number,
+    ) -> Result<(NonNull<u8>, bool), Error> {
         // With nothing but a trailer in it, a free block would have its link where that is.
         let size = size.max(1);
         let raw_size = size
@@ -54,8 +79,9 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
         // SAFETY: the block was just allocated.
         unsafe {
             let trailer = Trailer::of(block, self.kind_of(block)?.size());
-            trailer.set_live(&self.shared.secret, size);
+            trailer.set_live(&self.shared.secret, size, number);
         }
+        number.take(size);
         Ok((block, zero))
     }
 
@@ -166,13 +192,13 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
         // SAFETY: as the caller says. A block of the same size is in front of a bucket's further blocks, which are stamped
         // when they are cut, and a bucket is stamped at its end when it is made.
         unsafe {
-            if let Tag::Bucket { index, .. } = tag_of(block)
+            if let PageTag::Bucket { index, .. } = tag_of(block)
                 && index * PAGE_SIZE + address % PAGE_SIZE >= kind.size()
             {
                 return self.is_stamped(block.sub(kind.size()), kind.size());
             }
             let (segment, before) = (Segment::of(block), page_of(address) - 1);
-            let Tag::Bucket { slot, index } = (*segment.as_ptr()).tags.get(before) else {
+            let PageTag::Bucket { slot, index } = (*segment.as_ptr()).tags.get(before) else {
                 return true;
             };
             let start = Segment::page_address(segment, before - index);
@@ -211,6 +237,9 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
         // SAFETY: as the caller says.
         unsafe {
             let trailer = Trailer::of(block, kind.size());
+            if let State::Live(size) = trailer.state(&self.shared.secret) {
+                trailer.number(&self.shared.secret).give(size);
+            }
             trailer.set_free(&self.shared.secret);
             if !self.is_own_block(block, kind) {
                 return self.free_slow(block);
@@ -303,7 +332,9 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
         // SAFETY: what is no block is refused.
         unsafe {
             let (kind, old_size) = self.inspect(block, Call::Reallocate)?;
-            let (moved, _) = self.allocate(size, align)?;
+            // Whose it was, it stays.
+            let number = Trailer::of(block, kind.size()).number(&self.shared.secret);
+            let (moved, _) = self.allocate_for(size, align, number)?;
             moved.copy_from_nonoverlapping(block, kept.min(old_size).min(size));
             self.free_inspected(block, kind)?;
             Ok(moved)
@@ -333,7 +364,7 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
 // abort.
 unsafe impl<S: Source, T: Threading, C: SizeClasses> GlobalAlloc for Heap<S, T, C> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match self.allocate(layout.size(), layout.align()) {
+        match self.allocate_for(layout.size(), layout.align(), Number::GLOBAL) {
             Ok((block, _)) => block.as_ptr(),
             Err(_) => ptr::null_mut(),
         }

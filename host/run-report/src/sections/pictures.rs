@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What is drawn of a trace.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use kmalloc_protocol::statistics::{
@@ -21,25 +22,33 @@ const CELLS_ACROSS: usize = 32;
 const PAGE: u64 = 4096;
 const LARGE_PAGES: u32 = 512;
 
-/// Who had how much, over time.
+/// Who had how much, over time. Clients of one name are one line: each child of a test would be seen for a moment only.
 pub fn memory_over_time(trace: &Trace) -> String {
-    let mut clients: Vec<&Client> = trace.clients.iter().collect();
-    clients.sort_by_key(|client| std::cmp::Reverse(client.peak));
-    let (shown, rest) = clients.split_at(clients.len().min(LINES_MAX));
+    let mut named: BTreeMap<&str, Vec<&Client>> = BTreeMap::new();
+    for client in &trace.clients {
+        named.entry(&client.name).or_default().push(client);
+    }
+    let mut named: Vec<_> = named.into_iter().collect();
+    let peak = |clients: &[&Client]| clients.iter().map(|client| client.peak).max();
+    named.sort_by_key(|(_, clients)| std::cmp::Reverse(peak(clients)));
+    let (shown, rest) = named.split_at(named.len().min(LINES_MAX));
+    let shown = shown.iter().enumerate();
     let mut series: Vec<Series> = shown
-        .iter()
-        .enumerate()
-        .map(|(index, client)| Series {
-            name: client.name.clone(),
+        .map(|(index, (name, clients))| Series {
+            name: match clients.len() {
+                1 => name.to_string(),
+                count => format!("{name} ({count} lives)"),
+            },
             class: format!("c{index}"),
-            points: line(client),
+            points: sum(clients),
         })
         .collect();
     if !rest.is_empty() {
+        let clients: Vec<&Client> = rest.iter().flat_map(|(_, it)| it).copied().collect();
         series.push(Series {
             name: format!("{} others together", rest.len()),
             class: "c7".into(),
-            points: sum(rest),
+            points: sum(&clients),
         });
     }
     let title = "Bytes committed to each client over time";
@@ -112,6 +121,7 @@ pub fn physical(trace: &Trace) -> String {
         ("c4", "with kernel objects in it"),
         ("c5", "free, to be zeroed first"),
         ("none", "free and zero"),
+        ("c7", "not wholly the server's to give"),
     ]);
     let memory = round.memory;
     let reading = format!(
@@ -142,6 +152,8 @@ fn cell(large: &LargeFigures) -> (&'static str, f64, String) {
     );
     let share = |pages: u32| f64::from(pages) / f64::from(LARGE_PAGES);
     match large {
+        // What is not the server's is not told from what is taken.
+        _ if large.form == 0 => ("c7", share(taken), text),
         _ if taken == 0 && large.dirty == 0 => ("none", 0.0, text),
         _ if taken == 0 => ("c5", share(large.dirty), text),
         _ if large.objects > 0 => ("c4", share(taken), text),

@@ -37,6 +37,8 @@ struct RunTable {
     timeout: Option<Spanned<i64>>,
     #[serde(default)]
     timer: bool,
+    #[serde(default)]
+    icount: bool,
     refused: Option<String>,
     stopped_by: Option<String>,
     pressure_mark: Option<Spanned<Value>>,
@@ -178,6 +180,7 @@ impl Reader<'_> {
             memory,
             timeout: timeout.transpose()?,
             timer: table.timer,
+            icount: table.icount,
             refused: table.refused,
             stopped_by: table.stopped_by,
             pressure_mark: table

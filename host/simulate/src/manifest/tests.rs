@@ -76,7 +76,7 @@ fn a_client_takes_the_defaults() {
 #[test]
 fn every_field_is_read() {
     let manifest = read(&format!(
-        "kernel = \"mcs\"\n[run]\nmemory = \"64M\"\ntimeout = 7\ntimer = true\nrefused = \"needs\"\n\
+        "kernel = \"mcs\"\n[run]\nmemory = \"64M\"\ntimeout = 7\ntimer = true\nicount = true\nrefused = \"needs\"\n\
          devices = [\"edu\"]\ndisk = \"1M\"\n{PROGRAM}\
          [[program]]\nname = \"own\"\nelf = \"bin/own.elf\"\n\
          [[client]]\nname = \"a\"\nprogram = \"own\"\narguments = [\"x\", \"y z\"]\npriority = 3\n\
@@ -98,6 +98,7 @@ fn every_field_is_read() {
             memory: Some(Size(64 << 20)),
             timeout,
             timer: true,
+            icount: true,
             refused,
             devices: vec!["edu"],
             disk: Some(Disk::Made(Size(1 << 20))),
@@ -368,6 +369,7 @@ fn systems_say_what_they_need() {
         ("kernel = \"mcs\"", false, true, true),
         ("[run]\ntimer = true", true, true, false),
         ("kernel = \"mcs\"\n[run]\ntimer = true", false, true, false),
+        ("[run]\ntimer = true\nicount = true", true, false, false),
     ] {
         let system = system(head).unwrap();
         let fits = |config, icount| system.unfit_for(config, icount).is_none();

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What only shows when a package leaves the workspace: its documentation, its archive, an older compiler.
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -25,6 +28,8 @@ pub fn run(bench: &Bench, workspace: &str, cargo: Cargo, results: &mut Results) 
     let packages = publishable(&metadata);
     if !packages.is_empty() {
         let mut package = cargo("package");
+        let home = fresh_cargo_home(&bench.project.build().join("cargo-home"));
+        package.env("CARGO_HOME", home.context("a folder for cargo package")?);
         // What is tested is what is there, committed or not.
         package.args(["--allow-dirty", "--offline", "--quiet"]);
         for name in packages {
@@ -66,6 +71,24 @@ fn judge(bench: &Bench, name: &str, mut command: Command, results: &mut Results)
     let result = run_logged(&mut command, &log, |_| ());
     drop(step);
     results.add(name.into(), result.err().map(|error| format!("\n{error}")));
+}
+
+/// Makes `home` a CARGO_HOME with what has been fetched, but nothing unpacked. Cargo keeps what it once unpacked of a
+/// package, by name and version alone: in its usual home it would check the packages of an earlier run.
+fn fresh_cargo_home(home: &Path) -> Result<PathBuf> {
+    let usual = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let usual = usual.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let usual = usual.context("no CARGO_HOME and no home")?;
+    if home.exists() {
+        fs::remove_dir_all(home)?;
+    }
+    fs::create_dir_all(home.join("registry"))?;
+    for part in ["config.toml", "registry/index", "registry/cache"] {
+        if usual.join(part).exists() {
+            symlink(usual.join(part), home.join(part))?;
+        }
+    }
+    Ok(home.to_path_buf())
 }
 
 fn metadata(cargo: Cargo) -> Result<Value> {
@@ -112,6 +135,16 @@ fn has_toolchain(version: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fresh_home_has_nothing_unpacked() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        let made = fresh_cargo_home(&home).unwrap();
+        fs::create_dir_all(made.join("registry/src/stale")).unwrap();
+        fresh_cargo_home(&home).unwrap();
+        assert!(home.join("registry").is_dir() && !home.join("registry/src").exists());
+    }
 
     #[test]
     fn only_packages_that_nobody_keeps_back_are_packaged() {
