@@ -145,11 +145,18 @@ impl<K: Kernel> Server<K> {
             .is_ok_and(|client| self.may_share(client))
     }
 
-    /// The place of a dataspace that its maker holds.
+    /// The place of a dataspace that its maker holds. One whose maker has ended is nobody's to attach from then on, even
+    /// where nothing has been taken back yet.
     pub(crate) fn find_dataspace(&self, token: u64) -> Result<u32, Error> {
         let index = (token & ((1 << INDEX_BITS) - 1)) as u32;
         match self.dataspaces.get(index) {
-            Some(found) if found.held && found.serial == token >> INDEX_BITS => Ok(index),
+            Some(found)
+                if found.held
+                    && found.serial == token >> INDEX_BITS
+                    && self.may_share(found.maker) =>
+            {
+                Ok(index)
+            }
             _ => Err(Error::Stale { handle: token }),
         }
     }

@@ -49,6 +49,26 @@ fn the_last_one_to_let_go_frees_it_in_whatever_order_they_do() {
 }
 
 #[test]
+fn a_token_is_stale_from_the_moment_its_maker_ends() {
+    let (mut system, [maker, other, third], token) = with_dataspace(20 * PAGE);
+    for client in [other, third] {
+        assert_eq!(system.share(maker, token, client, true), Ok(Reply::Done));
+    }
+    let address = system.attach(other, token, true).expect("attached");
+    // Nothing is taken back yet.
+    system.settles = false;
+    system.kill(maker);
+    let stale = Error::Stale { handle: token };
+    for client in [other, third] {
+        assert_eq!(system.attach(client, token, false), Err(stale));
+    }
+    assert_eq!(system.close(other, token), Err(stale));
+    assert!(system.is_mapped(other, address), "what was attached stays");
+    system.settle();
+    assert_eq!(system.detach(other, address), Ok(Reply::Done));
+}
+
+#[test]
 fn a_dead_maker_s_pages_stay_while_another_has_them_attached() {
     let mut system = System::new(RAM);
     let other = system.spawn(UNLIMITED);
