@@ -113,9 +113,11 @@ fn tell(failed: &Failed, folder: &Path) -> ExitCode {
     } = failed;
     println!("FAILED: seed {seed}: {}", said(failure));
     println!("what is left of it:\n{scenario}");
-    let mut text = format!("# seed {seed}: {}\n{scenario}\n", said(failure));
+    let comment = |text: &str| format!("# {}", text.replace('\n', "\n# "));
+    let what = comment(&format!("seed {seed}: {}", said(failure)));
+    let mut text = format!("{what}\n{scenario}\n");
     for line in narrate(scenario) {
-        let _ = writeln!(text, "# {}", line.replace('\n', "\n# "));
+        let _ = writeln!(text, "{}", comment(&line));
     }
     let file = folder.join(format!("seed-{seed}.txt"));
     let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&file, text));

@@ -176,15 +176,6 @@ impl Run {
 
     /// An operation of a client, by whoever has the place.
     fn of_client(&mut self) {
-        // What a dead client made or had attached may not have been looked at yet, and the model is ahead.
-        let shares = matches!(
-            self.operation.what,
-            What::Share | What::Attach | What::Close
-        );
-        if shares && self.lazy {
-            self.system.settle();
-            self.note_ends();
-        }
         let place = usize::from(self.operation.who) % CLIENTS;
         let Some(mut model) = self.clients[place].take() else {
             self.clients[place] = self.spawn();

@@ -2,6 +2,7 @@
 //! The scanner: derives from the kernel's state alone who has what, and compares it with the server's books.
 
 use self::accounts::{scan_reservations, scan_slots};
+use self::charges::{Charges, Segments};
 use self::shared::{Shared, clients_by_space, scan_dataspaces};
 use fake_kernel::{Capability, FakeKernel, FrameUse, Kind, RESET_GRANULE};
 use kmalloc_protocol::window::Window;
@@ -11,10 +12,10 @@ use kmalloc_server::kernel::{ClientIndex, Slot, Table};
 use kmalloc_server::physical::{
     CHUNK_PAGES, Chunk, ChunkForm, Cleaning, LARGE_PAGES, Large, LargeForm, Page, Physical,
 };
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 mod accounts;
+mod charges;
 mod shared;
 
 /// Checks every invariant that must hold between two requests.
@@ -180,16 +181,14 @@ fn children(untyped: Option<&Capability>) -> Option<usize> {
 }
 
 /// Every client: it is charged for exactly what it has.
-fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>, mut held: usize) {
+fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>, held: usize) {
     let kernel = server.kernel();
     let physical = server.physical();
-    let mut charges: BTreeMap<ClientIndex, usize> = BTreeMap::new();
+    let mut charges = Charges::default();
     for dataspace in shared.values() {
-        *charges.entry(dataspace.maker).or_default() += 1;
+        charges.add(dataspace.maker, 1);
     }
     let clients = clients_by_space(server);
-    // They may have no address space yet.
-    let mut half_built = Vec::new();
     for index in (0..CLIENTS_MAX as u16).map(ClientIndex) {
         let account = server.client(index).expect("a place in the registry");
         match account.life {
@@ -199,13 +198,13 @@ fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>, mut held: usiz
                 assert_eq!(running, usize::from(account.threads), "{index:?} runs");
             }
             Life::Building | Life::Ending => {
-                half_built.push(index);
-                charges.entry(index).or_default();
+                // It may have no address space yet.
+                charges.add(index, 0);
                 let running = kernel.threads(index).next();
                 assert_eq!(running, None, "{index:?} does not run");
             }
             Life::Lingering => {
-                let left = charges.get(&index).copied().unwrap_or(0);
+                let left = charges.of(index);
                 assert!(
                     left > 0 || server.has_work(),
                     "{index:?} has no reason to stay"
@@ -221,15 +220,11 @@ fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>, mut held: usiz
             }
         }
     }
-    let is_alive = |client: ClientIndex| {
-        let account = server.client(client);
-        account.is_some_and(|account| account.life == Life::Alive)
-    };
-    let mut segments = BTreeMap::new();
+    let mut segments = Segments::default();
     let (mut mapped, mut attached) = (0, 0);
     for (root, space) in kernel.spaces() {
         let client = *clients.get(&root).expect("an address space has a client");
-        let charge = charges.entry(client).or_default();
+        let mut charge = 0;
         for (address, slot) in space.pages() {
             check_frame(kernel, slot, root, address);
             let is_shared = Window::of(address) == Some(Window::Shared);
@@ -237,7 +232,7 @@ fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>, mut held: usiz
                 Slot::Page(page) => {
                     assert!(!physical.is_free(page), "{page:?} is mapped and free");
                     assert!(!is_shared, "{page:?} at {address:#x} is shared with nobody");
-                    *charge += 1;
+                    charge += 1;
                     mapped += 1;
                 }
                 Slot::Copy(_) => {
@@ -250,8 +245,8 @@ fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>, mut held: usiz
         for (address, large) in space.larges() {
             check_frame(kernel, Slot::LargeFrame(large), root, address);
             assert_eq!(physical.large_form(large), LargeForm::Frame);
-            claim_segment(&mut segments, address, client, is_alive);
-            *charge += LARGE_PAGES;
+            segments.claim(server, address, client);
+            charge += LARGE_PAGES;
         }
         for (address, frame) in space.devices() {
             check_frame(kernel, Slot::Device(frame), root, address);
@@ -259,54 +254,18 @@ fn scan_clients(server: &Server<FakeKernel>, shared: &Shared<'_>, mut held: usiz
         for (level, address, table) in space.tables() {
             assert_eq!(physical.chunk_form(table.chunk()), ChunkForm::Objects);
             if level == Table::PageTable {
-                claim_segment(&mut segments, address, client, is_alive);
+                segments.claim(server, address, client);
             }
         }
+        charges.add(client, charge);
     }
     assert_eq!(mapped, count_mapped(kernel, physical), "no mapping is lost");
     assert_eq!(attached, kernel.copies().count(), "no copy is lost");
     for (segment, frames) in kernel.ledgers() {
-        let owner = segments
-            .get(&segment)
-            .unwrap_or_else(|| panic!("segment {segment} has a ledger and no table"));
-        *charges.entry(*owner).or_default() += frames.len();
+        charges.add_ledger(segments.owners(server, segment), frames.len());
     }
-    charge_chunks(server, &mut charges);
-    for (client, charge) in charges {
-        let account = server.client(client).expect("a client");
-        let mut charge = charge;
-        if half_built.contains(&client) && account.committed_pages == charge + 1 && held > 0 {
-            charge += 1;
-            held -= 1;
-        }
-        assert_eq!(
-            account.committed_pages, charge,
-            "{client:?} is charged right"
-        );
-    }
-    assert_eq!(
-        held, 0,
-        "frames that nobody has mapped and nobody is charged for"
-    );
-}
-
-/// A segment of the windows belongs to one client that is alive, in whichever window. Tables of one that has ended may
-/// outlast its segments.
-fn claim_segment(
-    segments: &mut BTreeMap<u32, ClientIndex>,
-    address: usize,
-    client: ClientIndex,
-    is_alive: impl Fn(ClientIndex) -> bool,
-) {
-    if let Some(window) = Window::of(address) {
-        let segment = ((address - window.base()) >> 21) as u32;
-        match segments.get(&segment) {
-            Some(other) if is_alive(*other) => {
-                assert!(!is_alive(client), "segment {segment} is mapped twice");
-            }
-            _ => drop(segments.insert(segment, client)),
-        }
-    }
+    charges.add_chunks(server);
+    charges.check(server, held);
 }
 
 /// The frame's own capability says the same as the table.
@@ -338,62 +297,4 @@ fn count_mapped(kernel: &FakeKernel, physical: &Physical) -> usize {
                 })
         })
         .count()
-}
-
-/// Adds the chunks of kernel objects. A chunk tells whose it is by a thread in it or a table that was ever hooked in;
-/// one that holds only tables that never were is charged to whoever is charged for 16 pages too many.
-fn charge_chunks(server: &Server<FakeKernel>, charges: &mut BTreeMap<ClientIndex, usize>) {
-    let (kernel, physical) = (server.kernel(), server.physical());
-    let clients = clients_by_space(server);
-    let mut unknown = 0;
-    for chunk in (0..(physical.page_capacity() / CHUNK_PAGES) as u32).map(Chunk) {
-        if physical.chunk_form(chunk) != ChunkForm::Objects {
-            continue;
-        }
-        let Some(Kind::Untyped { children, .. }) = kernel
-            .capability(Slot::Chunk(chunk))
-            .map(|chunk| &chunk.kind)
-        else {
-            panic!("{chunk:?} is no untyped");
-        };
-        let owners = children
-            .iter()
-            .filter_map(|child| owner_of_object(kernel, &clients, *child))
-            .collect::<Vec<_>>();
-        assert!(
-            owners.windows(2).all(|pair| pair[0] == pair[1]),
-            "{chunk:?} has objects of {owners:?}"
-        );
-        match owners.first() {
-            Some(owner) => *charges.entry(*owner).or_default() += CHUNK_PAGES,
-            None => unknown += 1,
-        }
-    }
-    for (client, charge) in charges {
-        let committed = server
-            .client(*client)
-            .map_or(0, |account| account.committed_pages);
-        while unknown > 0 && committed >= *charge + CHUNK_PAGES {
-            *charge += CHUNK_PAGES;
-            unknown -= 1;
-        }
-    }
-    assert_eq!(unknown, 0, "chunks of objects that nobody is charged for");
-}
-
-fn owner_of_object(
-    kernel: &FakeKernel,
-    clients: &BTreeMap<Page, ClientIndex>,
-    slot: Slot,
-) -> Option<ClientIndex> {
-    if let Slot::Client(client, _) = slot {
-        return Some(client);
-    }
-    match kernel.capability(slot)?.kind {
-        Kind::Table {
-            place: Some((space, _)),
-            ..
-        } => clients.get(&space).copied(),
-        _ => None,
-    }
 }

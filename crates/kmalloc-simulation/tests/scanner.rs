@@ -132,7 +132,7 @@ fn a_page_that_is_free_and_mapped() {
 }
 
 #[test]
-#[should_panic(expected = "is charged right")]
+#[should_panic(expected = "is charged right?")]
 fn a_page_that_is_neither_free_nor_mapped() {
     let mut world = world();
     let (_, frame) = world.mapped(world.two, Window::Served);
@@ -141,7 +141,7 @@ fn a_page_that_is_neither_free_nor_mapped() {
 }
 
 #[test]
-#[should_panic(expected = "is charged right")]
+#[should_panic(expected = "is charged right?")]
 fn a_page_that_another_has() {
     let mut world = world();
     let (from, frame) = world.mapped(world.two, Window::Served);

@@ -64,7 +64,10 @@ pub fn scan_dataspaces(server: &Server<FakeKernel>) -> Shared<'_> {
         };
         let client = *clients.get(&space).expect("an address space has a client");
         let handle = server.handle_of(client);
-        let may = dataspace.maker == client
+        // One that has ended, and of which not all is taken back yet, runs no more; its place may be another's already.
+        let has_ended = server.client(client).map(|it| it.life) == Some(Life::Ending);
+        let may = has_ended
+            || dataspace.maker == client
             || dataspace.recipients.iter().any(|recipient| {
                 recipient.handle == handle && (recipient.writable || !how.writable)
             });
@@ -73,13 +76,18 @@ pub fn scan_dataspaces(server: &Server<FakeKernel>) -> Shared<'_> {
     shared
 }
 
-/// Those who have an address space, by its root.
+/// Those who have an address space, by its root. One that has ended may have given its root back already: what is there
+/// now is of who was born last.
 pub fn clients_by_space(server: &Server<FakeKernel>) -> BTreeMap<Page, ClientIndex> {
     let places = (0..CLIENTS_MAX as u16).map(ClientIndex);
-    let alive = places.filter_map(|index| {
-        let account = server.client(index)?;
-        let has_space = matches!(account.life, Life::Building | Life::Alive | Life::Ending);
-        has_space.then_some((Page(account.vspace), index))
-    });
-    alive.collect()
+    let mut clients = places
+        .filter_map(|index| {
+            let account = server.client(index)?;
+            let has_space = matches!(account.life, Life::Building | Life::Alive | Life::Ending);
+            has_space.then_some((account.serial, Page(account.vspace), index))
+        })
+        .collect::<Vec<_>>();
+    clients.sort_by_key(|(serial, ..)| *serial);
+    let by_root = clients.into_iter().map(|(_, root, client)| (root, client));
+    by_root.collect()
 }
