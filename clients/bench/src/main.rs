@@ -26,6 +26,7 @@ fn main() -> Result<(), Error> {
     match (arguments.next(), arguments.next()) {
         (Some("calls"), None) => calls::run(),
         (Some("supply"), None) => supply::run(),
+        (Some("rested"), None) => supply::run_rested(),
         (Some("hostile"), None) => hostile::run(),
         (Some("family"), None) => family::run(),
         (Some("heap"), None) => peers::run(),

@@ -28,14 +28,26 @@ pub fn run() -> Result<(), Error> {
         }
         report(name, counts);
     }
+    dma(counts)?;
+    pages(counts)?;
+    large(counts)
+}
+
+/// Counts runs of 64 KiB for which frames were made ahead.
+pub fn run_rested() -> Result<(), Error> {
+    let counts = table(SAMPLES, 0)?;
     for (index, sample) in counts.iter_mut().enumerate() {
         rest_before(index)?;
         (*sample, _) = count_result(|| grant(16))?;
     }
     report("grant.64k.4k_frames.rested", counts);
-    dma(counts)?;
-    pages(counts)?;
-    large(counts)
+    let options = DmaOptions::default();
+    for (index, sample) in counts.iter_mut().enumerate() {
+        rest_before(index)?;
+        (*sample, _) = count_result(|| served::kmalloc_dma(64 << 10, &options))?;
+    }
+    report("dma.kmalloc.64k.rested", counts);
+    Ok(())
 }
 
 /// Leaves the machine to itself for a moment, at the start and then once for each burst of samples: the server makes frames
@@ -84,11 +96,6 @@ fn dma(counts: &mut [u64]) -> Result<(), Error> {
         (*sample, _) = count_result(|| served::kmalloc_dma(64 << 10, &options))?;
     }
     report("dma.kmalloc.64k", counts);
-    for (index, sample) in counts.iter_mut().enumerate() {
-        rest_before(index)?;
-        (*sample, _) = count_result(|| served::kmalloc_dma(64 << 10, &options))?;
-    }
-    report("dma.kmalloc.64k.rested", counts);
     // One and the same run, again and again: its pages are zeroed each time.
     let counts = &mut counts[..USED_SAMPLES];
     for sample in &mut *counts {

@@ -18,6 +18,8 @@ const BATCHES: usize = 20;
 const CHURN_LIVE: usize = 10_000;
 /// Blocks that come and go.
 const CHURN_PAIRS: usize = 20_000;
+/// Pairs of a churn before it is counted: each block is replaced some four times.
+const CHURN_BEFORE: usize = 4 * CHURN_LIVE;
 /// Octaves of sizes in a churn: 16 to 4,096 bytes.
 const CHURN_OCTAVES: usize = 8;
 /// Sizes drawn beforehand: drawing them costs more than some allocators do.
@@ -162,13 +164,14 @@ fn churn(calls: &dyn GlobalAlloc, tables: &Tables) -> u64 {
         unsafe { calls.dealloc(place.0, place.1) };
         *place = (alloc(calls, layout), layout);
     };
-    // What is freed in between has to have every size before it is counted.
-    for pair in 0..CHURN_LIVE {
+    // What is freed in between has to have every size before it is counted, and the heap as much memory as it needs in the
+    // long run.
+    for pair in 0..CHURN_BEFORE {
         replace(pair);
     }
     let instructions = count(|| {
         for pair in 0..CHURN_PAIRS {
-            replace(CHURN_LIVE + pair);
+            replace(CHURN_BEFORE + pair);
         }
     });
     for (block, layout) in live {

@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 pub use cleaning::{Cleaning, GRAIN_BITS};
 use core::ops::Range;
 pub(crate) use forms::by_chunk;
-pub use runs::{ORDERS, RunRequest};
+pub use runs::RunRequest;
 pub use units::{CHUNK_PAGES, Chunk, LARGE_CHUNKS, LARGE_PAGES, Large, PAGE_BITS, Page};
 
 /// In which form the kernel holds a chunk.

@@ -29,6 +29,7 @@ for_all_classes! {
     calloc_refuses_exactly_the_products_that_overflow
     realloc_keeps_the_smaller_of_both_sizes
     realloc_of_nothing_to_nothing_and_too_much
+    what_grows_once_and_again_grows_where_it_stands_whatever_was_before
     sixteen_kib_grow_to_sixty_four_where_they_stand
     large_blocks_grow_in_place_or_move_by_remapping
     a_small_working_set_asks_rarely
@@ -181,6 +182,42 @@ fn realloc_of_nothing_to_nothing_and_too_much<C: SizeClasses>() {
             heap.krealloc(None, 0, Flags::empty()).map(|b| b.is_some()),
             Ok(true)
         );
+    }
+}
+
+fn what_grows_once_and_again_grows_where_it_stands_whatever_was_before<C: SizeClasses>() {
+    let heap = heap::<C>(1 << 30);
+    let layout = |size: usize| Layout::from_size_align(size, 16).unwrap();
+    // SAFETY: each block is freed with the layout that it was taken or grown with.
+    unsafe {
+        let mut live = Vec::new();
+        for step in 0..20_000_usize {
+            let size = 16 << (step * 7919 % 9);
+            live.push((heap.alloc(layout(size)), size));
+            if step % 3 == 2 {
+                let (block, size) = live.swap_remove(step * 31 % live.len());
+                heap.dealloc(block, layout(size));
+            }
+        }
+        for (block, size) in live {
+            heap.dealloc(block, layout(size));
+        }
+        for size in [32 << 10, MIB] {
+            for _ in 0..3 {
+                let block = heap.alloc(layout(size));
+                heap.dealloc(block, layout(size));
+            }
+        }
+        let (from, to) = (16 << 10, 64 << 10);
+        for round in 0..5 {
+            let block = heap.alloc(layout(from));
+            let grown = heap.realloc(block, layout(from), to);
+            assert!(
+                round < 2 || grown == block,
+                "round {round}: {block:p} to {grown:p}"
+            );
+            heap.dealloc(grown, layout(to));
+        }
     }
 }
 

@@ -4,9 +4,6 @@
 use super::{ChunkForm, LARGE_PAGES, PAGE_BITS, Page, Physical, Step, by_chunk};
 use core::ops::Range;
 
-/// Orders of free runs that are told apart: from a page to 4 GiB and more.
-pub const ORDERS: usize = 21;
-
 /// What a physically contiguous run has to satisfy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunRequest {
@@ -140,24 +137,6 @@ impl Physical {
         usize::try_from(limit)
             .unwrap_or(usize::MAX)
             .min(self.page_capacity())
-    }
-
-    /// For each power of two of pages, from one page on: how many free runs there are that begin and end with it, and are less
-    /// than twice as long. It tells how far free memory is scattered.
-    pub fn runs_by_order(&self) -> [usize; ORDERS] {
-        let mut counts = [0; ORDERS];
-        let mut position = 0;
-        while let Some(start) = self.available.first_from(position) {
-            let end = self
-                .available
-                .first_absent_below(start, self.page_capacity());
-            let order = (end - start).ilog2() as usize;
-            if let Some(count) = counts.get_mut(order.min(ORDERS - 1)) {
-                *count += 1;
-            }
-            position = end;
-        }
-        counts
     }
 
     /// Pages of the longest free run whose bytes all lie at or below `max_addr`.

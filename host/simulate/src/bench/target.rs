@@ -98,6 +98,9 @@ pub fn parts_named(project: &Project, names: &[&str]) -> Result<Vec<Part>> {
 ///
 /// When a part can't be run, or something in its run did not hold: what it counted is worth nothing then.
 pub fn count(bench: &mut Bench, parts: &[Part]) -> Result<Option<Vec<Figure>>> {
+    // What can't run on this kernel is left out, and its figures are missing from the tables.
+    let is_fit = |part: &&Part| bench.unfit(&part.manifest).is_none();
+    let parts: Vec<_> = parts.iter().filter(is_fit).collect();
     let manifests: Vec<_> = parts.iter().map(|part| &part.manifest).collect();
     bench.build(&manifests)?;
     let step = bench.console.step("counting");

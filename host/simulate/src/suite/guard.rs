@@ -13,7 +13,7 @@ use crate::system::Bench;
 pub const NAME: &str = "bench:";
 /// The systems that are counted: those that are over in seconds. The longest calls of a hostile mix are not among them:
 /// whether a tick of the kernel's timer falls into one of them changes with everything.
-const SYSTEMS: [&str; 5] = ["calls", "family", "heap", "live", "supply"];
+const SYSTEMS: [&str; 6] = ["calls", "family", "heap", "live", "rested", "supply"];
 
 /// Counts, and compares figure by figure; each is a test. A baseline says nothing of another kernel than the one that is
 /// built here, nor of what other compilers made.
