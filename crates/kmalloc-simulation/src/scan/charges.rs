@@ -9,7 +9,7 @@ use super::shared::clients_by_space;
 use fake_kernel::{FakeKernel, Kind};
 use kmalloc_protocol::window::Window;
 use kmalloc_server::Server;
-use kmalloc_server::client::Life;
+use kmalloc_server::client::{CLIENTS_MAX, Life};
 use kmalloc_server::kernel::{ClientIndex, Slot};
 use kmalloc_server::physical::{CHUNK_PAGES, Chunk, ChunkForm, Page};
 use std::collections::BTreeMap;
@@ -39,20 +39,27 @@ impl Segments {
         assert!(alive.count() <= 1, "segment {segment} is mapped twice");
     }
 
-    /// Those one of whom a segment is.
+    /// Those one of whom a segment is. What was in it may have gone back before its ledger, of one that has ended.
     ///
     /// # Panics
     /// When it is nobody's.
     pub fn owners(&self, server: &Server<FakeKernel>, segment: u32) -> Vec<ClientIndex> {
-        let claims = self.claims.get(&segment);
-        let claims = claims
-            .unwrap_or_else(|| panic!("segment {segment} has a ledger and no table"))
-            .clone();
-        let mut alive = claims.iter().copied();
-        match alive.find(|claim| life(server, *claim) == Some(Life::Alive)) {
-            Some(owner) => vec![owner],
-            None => claims,
+        let is = |client: &ClientIndex, wanted| life(server, *client) == Some(wanted);
+        let claims = self.claims.get(&segment).cloned().unwrap_or_default();
+        if let Some(owner) = claims.iter().find(|claim| is(claim, Life::Alive)) {
+            return vec![*owner];
         }
+        let places = (0..CLIENTS_MAX as u16).map(ClientIndex);
+        let ending = places.filter(|client| is(client, Life::Ending));
+        let owners = match claims.is_empty() {
+            true => ending.collect(),
+            false => claims,
+        };
+        assert!(
+            !owners.is_empty(),
+            "segment {segment} has a ledger and no table"
+        );
+        owners
     }
 }
 

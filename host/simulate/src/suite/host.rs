@@ -48,7 +48,7 @@ pub fn run(bench: &Bench, results: &mut Results) -> Result<()> {
     results.heading("checked heap (cargo test)");
     let mut checked = crates("test");
     checked.args(["--package", "kmalloc", "--package", "kmalloc-fuzz"]);
-    checked.args(["--features", "kmalloc/checked"]);
+    checked.args(["--features", "kmalloc-fuzz/checked"]);
     test("checked heap", checked, results)
 }
 
