@@ -20,6 +20,8 @@ const LARGE_SIZE: usize = 16 << 30;
 const ROOM_SIZE_MIN: usize = 1 << 20;
 /// Freed rooms of each size that are used again; further ones stay unused.
 const ROOMS_KEPT: usize = 64;
+/// Where a region begins that was not reserved yet: far from every address that a program can have, so that none lies in it.
+const UNRESERVED: *mut u8 = ptr::without_provenance_mut(1 << 63);
 const SEGMENT_WORDS: usize = RESIDENT_SIZE / SEGMENT_SIZE / 64;
 
 /// A source of host memory with a limit, and books of what it gave.
@@ -73,8 +75,8 @@ impl HostSource {
     pub const fn new(limit: usize) -> HostSource {
         HostSource {
             limit,
-            resident: AtomicPtr::new(ptr::null_mut()),
-            large: AtomicPtr::new(ptr::null_mut()),
+            resident: AtomicPtr::new(UNRESERVED),
+            large: AtomicPtr::new(UNRESERVED),
             mapped: AtomicUsize::new(0),
             mapped_peak: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
@@ -101,7 +103,7 @@ impl HostSource {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state.lock().expect("no call of the source panics");
-        if self.resident.load(Ordering::Relaxed).is_null() {
+        if self.resident.load(Ordering::Relaxed) == UNRESERVED {
             self.resident
                 .store(reserve(RESIDENT_SIZE), Ordering::Relaxed);
             self.large.store(reserve(LARGE_SIZE), Ordering::Relaxed);
@@ -391,8 +393,16 @@ const TABLE_SIZE: usize = LARGE_SIZE / ROOM_SIZE_MIN * size_of::<LargeBlock>();
 fn reserve(bytes: usize) -> *mut u8 {
     const ALIGN: usize = 1 << 30;
     let base = map_at(ptr::null_mut(), bytes + ALIGN, libc::PROT_NONE);
-    // SAFETY: the reservation is longer by what is skipped here.
-    unsafe { base.add(base.addr().next_multiple_of(ALIGN) - base.addr()) }
+    let skipped = base.addr().next_multiple_of(ALIGN) - base.addr();
+    // SAFETY: the reservation is longer by what is skipped in front and behind, which nobody uses.
+    unsafe {
+        let aligned = base.add(skipped);
+        if skipped > 0 {
+            libc::munmap(base.cast(), skipped);
+        }
+        libc::munmap(aligned.add(bytes).cast(), ALIGN - skipped);
+        aligned
+    }
 }
 
 /// Maps fresh pages at `at`, which is null or in a region of this source with nothing in use.

@@ -83,6 +83,30 @@ fn a_program_without_mistakes_is_left_alone() {
 }
 
 #[test]
+fn blocks_of_no_bytes_are_served_as_one() {
+    let heap = heap();
+    let blocks: Vec<_> = (0..600)
+        .map(|_| heap.kmalloc(0, Flags::ZERO).unwrap())
+        .collect();
+    heap.audit().unwrap();
+    let mut addresses: Vec<_> = blocks.iter().map(|block| block.addr()).collect();
+    addresses.sort();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 600);
+    for block in blocks {
+        // SAFETY: the block is in use, and has the one byte.
+        unsafe {
+            assert_eq!(heap.ksize(block), Ok(1));
+            block.write(0x33);
+            heap.kfree(block).unwrap();
+        }
+    }
+    heap.trim();
+    assert_eq!(heap.source().usage().mapped, 0);
+    assert_eq!(seen(), []);
+}
+
+#[test]
 fn double_free() {
     let heap = heap();
     for size in SIZES {

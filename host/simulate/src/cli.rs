@@ -52,6 +52,9 @@ pub enum Command {
     /// Run a system under gdb, which stops before the machine's first instruction.
     #[command(after_help = examples::GDB)]
     Gdb(GdbArguments),
+    /// Run random clients, honest, buggy and hostile, against the server on a model of the kernel that fails now and then.
+    #[command(after_help = examples::FUZZ)]
+    Fuzz(FuzzArguments),
     /// Print a script that completes this tool's commands and options in a shell.
     #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionsArguments),
@@ -247,6 +250,20 @@ pub struct GdbArguments {
     pub arguments: Vec<String>,
 }
 
+/// Options of `fuzz`.
+#[derive(Args, Clone, Debug)]
+pub struct FuzzArguments {
+    /// The first seed; further ones follow it [default: by the clock].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// How long; with 0 one seed alone.
+    #[arg(long, value_name = "M", default_value = "1", value_parser = parse_minutes)]
+    pub minutes: f64,
+    /// Carry out what this file says, which an earlier failure was written to, and tell what happens in it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "minutes"])]
+    pub replay: Option<PathBuf>,
+}
+
 /// Options of `completions`.
 #[derive(Args, Clone, Debug)]
 pub struct CompletionsArguments {
@@ -277,6 +294,13 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
         _ => Err("a whole number of seconds, at least 1".into()),
+    }
+}
+
+fn parse_minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
+        _ => Err("a number of minutes, at least 0".into()),
     }
 }
 

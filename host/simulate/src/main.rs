@@ -6,6 +6,7 @@ mod cli;
 mod console;
 mod disk;
 mod elf;
+mod fuzz;
 mod gdb;
 mod image;
 mod kernel;
@@ -93,6 +94,7 @@ fn act(cli: Cli) -> Result<Status> {
         Some(Command::Record(arguments)) => record::run(&project, &arguments),
         Some(Command::New(arguments)) => new::run(&project, &arguments.name),
         Some(Command::Gdb(arguments)) => gdb::run(&project, &arguments),
+        Some(Command::Fuzz(arguments)) => fuzz::run(&project, &arguments),
         Some(Command::Completions(arguments)) => {
             let mut script = Vec::new();
             clap_complete::generate(

@@ -24,6 +24,7 @@ fn manifests() -> Vec<PathBuf> {
     let mut manifests = vec![
         root().join("Cargo.toml"),
         root().join("root-task/Cargo.toml"),
+        root().join("fuzz/Cargo.toml"),
     ];
     for folder in ["crates", "clients", "examples", "host"] {
         let entries = fs::read_dir(root().join(folder)).expect(folder);
@@ -78,7 +79,7 @@ fn options(text: &str) -> BTreeSet<&str> {
 }
 
 /// All commands of the tool that have options of their own.
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "run",
     "report",
     "test",
@@ -87,6 +88,7 @@ const COMMANDS: [&str; 9] = [
     "record",
     "new",
     "gdb",
+    "fuzz",
     "completions",
 ];
 

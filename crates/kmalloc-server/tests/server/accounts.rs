@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Accounts: what is reserved can't fail later, whatever others do; slots are counted and limited.
 
-use crate::scan::scan;
 use crate::system::{MIB, PAGE, RAM, System, UNLIMITED, program};
 use kmalloc_protocol::{Error, Reply, Request};
 use kmalloc_server::kernel::ClientIndex;
 use kmalloc_server::spawn::Spawn;
+use kmalloc_simulation::scan;
 
 /// A client with memory set aside for it.
 fn reserving(memory_limit: u64, memory_reserved: u64) -> Spawn<'static> {
@@ -52,7 +52,7 @@ fn take_reserved(system: &mut System, client: ClientIndex, reserved: u64) -> u64
             1 => system.grant(client, 12, 1).map(|_| ()),
             2 => system.grant_large(client, PAGE).map(|_| ()),
             3 => system.dma(client, PAGE).map(|_| ()),
-            _ => system.make_and_attach(client),
+            _ => make_and_attach(system, client),
         };
         assert_eq!(taken, Ok(()), "request {requests}");
         requests += 1;
@@ -64,14 +64,12 @@ fn take_reserved(system: &mut System, client: ClientIndex, reserved: u64) -> u64
     requests
 }
 
-impl System {
-    /// A dataspace of a page, which is attached if that costs no page more; else another page.
-    fn make_and_attach(&mut self, client: ClientIndex) -> Result<(), Error> {
-        match self.make_dataspace(client, PAGE) {
-            Ok(token) => self.attach(client, token, true).map(|_| ()),
-            Err(Error::OutOfSlots { .. }) => self.kmalloc(client, PAGE).map(|_| ()),
-            Err(error) => Err(error),
-        }
+/// A dataspace of a page, which is attached if that costs no page more; else another page.
+fn make_and_attach(system: &mut System, client: ClientIndex) -> Result<(), Error> {
+    match system.make_dataspace(client, PAGE) {
+        Ok(token) => system.attach(client, token, true).map(|_| ()),
+        Err(Error::OutOfSlots { .. }) => system.kmalloc(client, PAGE).map(|_| ()),
+        Err(error) => Err(error),
     }
 }
 

@@ -2,12 +2,12 @@
 //! Memory given back is cleaned while nobody asks for any: what it costs afterwards, what of it can be had before, and
 //! what happens when the kernel refuses.
 
-use crate::scan::scan;
 use crate::system::{CHUNK, MIB, PAGE, RAM, System, UNLIMITED, filled};
 use fake_kernel::RESET_GRANULE;
 use kmalloc_protocol::{Error, Reply, Request};
 use kmalloc_server::kernel::{ClientIndex, Worker};
 use kmalloc_server::physical::Cleaning;
+use kmalloc_simulation::scan;
 
 const CODE: u32 = 77;
 const LARGE: u64 = 2 * MIB;

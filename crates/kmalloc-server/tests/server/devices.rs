@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Devices in the hands of clients, over a model of PCI: who gets them, what of them, and what happens at their death.
 
-use crate::scan::scan;
 use crate::system::{PAGE, RAM, System, UNLIMITED};
 use fake_kernel::FakeFunction;
 use kmalloc_protocol::window::Window;
@@ -9,6 +8,7 @@ use kmalloc_protocol::{Cache, Error, Reply, Request, Response};
 use kmalloc_server::client::Life;
 use kmalloc_server::kernel::{ClientIndex, InterruptSource};
 use kmalloc_server::pci::{FunctionAddress, command, register};
+use kmalloc_simulation::scan;
 
 /// Two cards of one kind and one of another, a bridge, and a card behind it.
 const CARD: FunctionAddress = FunctionAddress::new(0, 3, 0);

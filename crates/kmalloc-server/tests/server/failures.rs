@@ -5,11 +5,11 @@
 //! Page tables and ledgers that were made on the way may stay with the client: it is charged for them, and the scanner
 //! checks that.
 
-use crate::scan::scan;
 use crate::system::{MIB, PAGE, System, UNLIMITED, program};
 use kmalloc_protocol::{Error, Reply, Request, Response, Stats};
 use kmalloc_server::kernel::{ClientIndex, Slot};
 use kmalloc_server::physical::Page;
+use kmalloc_simulation::scan;
 
 const RAM: &[(u64, u32)] = &[(0x100_0000, 23), (0x180_0000, 16), (0x181_2000, 13)];
 const CODE: u32 = 77;

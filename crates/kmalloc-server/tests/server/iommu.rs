@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Devices behind an IOMMU: what they reach, when they begin to and when they cease, over a model of it.
 
-use crate::scan::scan;
 use crate::system::{MIB, PAGE, RAM, System, UNLIMITED, program};
 use fake_kernel::{FakeFunction, Fault};
 use kmalloc_protocol::{Error, Reply, Request, Response};
@@ -9,6 +8,7 @@ use kmalloc_server::client::Life;
 use kmalloc_server::kernel::ClientIndex;
 use kmalloc_server::pci::{FunctionAddress, command, register};
 use kmalloc_server::spawn::Spawn;
+use kmalloc_simulation::scan;
 
 const CARD: FunctionAddress = FunctionAddress::new(0, 3, 0);
 const SECOND: FunctionAddress = FunctionAddress::new(0, 4, 0);

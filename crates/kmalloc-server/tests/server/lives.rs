@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Parents and children: what is given comes back, slice by slice, whatever fails on the way.
 
-use crate::scan::scan;
 use crate::system::{Answer, CHILDREN_MAX, MIB, PAGE, RAM, System, UNLIMITED, program};
 use kmalloc_protocol::{Cause, Ended, Error, Events, Reply, Request, Response};
 use kmalloc_server::Work;
 use kmalloc_server::client::{End, Life};
 use kmalloc_server::kernel::ClientIndex;
+use kmalloc_simulation::scan;
 
 /// A system in which work is done only when the test says so.
 fn slow() -> System {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Making room for contiguous memory: what may be moved is, unseen by its owner; what may not stays.
 
-use crate::scan::scan;
 use crate::system::{Answer, PAGE, RAM, System, UNLIMITED};
 use kmalloc_protocol::{Error, Reply, Request, Response};
 use kmalloc_server::client::{Badge, Fault, FaultKind};
 use kmalloc_server::kernel::ClientIndex;
+use kmalloc_simulation::scan;
 
 /// 64 KiB, aligned to that.
 const RUN: Request<'static> = Request::KmallocDma {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Dataspaces: who sees what, who may, who pays, and when the memory comes back.
 
-use crate::scan::scan;
 use crate::system::{PAGE, RAM, System, UNLIMITED, filled};
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Error, Reply, Request};
 use kmalloc_server::dataspace::{DATASPACES_MAX, DATASPACES_OF_CLIENT_MAX, RECIPIENTS_MAX};
 use kmalloc_server::kernel::ClientIndex;
+use kmalloc_simulation::scan;
 
 /// A machine with three clients, the first of which has made a dataspace of so many bytes.
 pub fn with_dataspace(bytes: u64) -> (System, [ClientIndex; 3], u64) {

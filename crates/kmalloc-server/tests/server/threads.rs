@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Threads of one client: what each has, how many there are, what stays after a failure, and that they end together.
 
-use crate::scan::scan;
 use crate::system::{Answer, PAGE, RAM, System, UNLIMITED, program};
 use kmalloc_protocol::{Error, Reply, Request};
 use kmalloc_server::client::{Badge, End, Fault, FaultKind};
 use kmalloc_server::kernel::{Budget, ClientObject, Kernel, Slot, THREADS_MAX, ThreadIndex};
 use kmalloc_server::spawn::Spawn;
+use kmalloc_simulation::scan;
 
 const IPC_BUFFER: u64 = 0x20_1000;
 const CODE: u32 = 77;

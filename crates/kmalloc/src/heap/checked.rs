@@ -55,6 +55,8 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
         align: usize,
         number: Number,
     ) -> Result<(NonNull<u8>, bool), Error> {
+        // With nothing but a trailer in it, a free block would have its link where that is.
+        let size = size.max(1);
         let raw_size = size
             .checked_add(TRAILER_SIZE + 1)
             .ok_or(Error::BadSize { size: size as u64 })?

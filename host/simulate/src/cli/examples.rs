@@ -10,6 +10,7 @@ Examples:
   ./simulate test                      every test, on the host and in QEMU
   ./simulate test krealloc             those with krealloc in their name
   ./simulate bench                     what calls and allocations cost, beside others
+  ./simulate fuzz --minutes 30         random clients and a failing kernel, on the host, until one check fails
   ./simulate report -o report.html     run, and show the run as a page for a browser
   ./simulate new counter               a client program of your own, and a system to run it in
   ./simulate --system clients/systems/counter.toml
@@ -72,6 +73,13 @@ Examples:
   ./simulate gdb                       stops before the machine's first instruction
   ./simulate gdb --system clients/systems/c.toml -- -ex 'break _start'";
 
+/// Of `fuzz`.
+pub const FUZZ: &str = "\
+Examples:
+  ./simulate fuzz --minutes 30         from a seed by the clock, on all cores
+  ./simulate fuzz --seed 7 --minutes 0
+  ./simulate fuzz --replay build/fuzz/seed-7.txt";
+
 /// Of `completions`.
 pub const COMPLETIONS: &str = "\
 Examples:
@@ -96,6 +104,7 @@ mod tests {
             RECORD,
             NEW,
             GDB,
+            FUZZ,
             COMPLETIONS,
         ];
         let lines = examples.iter().flat_map(|text| text.lines());

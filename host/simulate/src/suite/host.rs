@@ -35,18 +35,26 @@ pub fn run(bench: &Bench, results: &mut Results) -> Result<()> {
             return Ok(());
         }
         results.heading(&format!("{workspace} (cargo test)"));
-        test(workspace, cargo("test"), results)?;
+        let mut all = cargo("test");
+        all.arg("--workspace");
+        test(workspace, all, results)?;
         lint(bench, workspace, cargo, results);
         packages::run(bench, workspace, cargo, results)?;
     }
-    Ok(())
+    if is_interrupted() {
+        return Ok(());
+    }
+    // A feature changes the whole build, and this one makes another heap.
+    results.heading("checked heap (cargo test)");
+    let mut checked = crates("test");
+    checked.args(["--package", "kmalloc", "--package", "kmalloc-fuzz"]);
+    checked.args(["--features", "kmalloc-fuzz/checked"]);
+    test("checked heap", checked, results)
 }
 
-/// Runs `cargo test` and hands on what it says test by test.
+/// Runs a `cargo test` under a name and hands on what it says test by test.
 fn test(workspace: &str, mut command: Command, results: &mut Results) -> Result<()> {
-    command
-        .args(["--workspace", "--no-fail-fast", "--"])
-        .arg(&results.filter);
+    command.args(["--no-fail-fast", "--"]).arg(&results.filter);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().context("can't start cargo")?;
     let mut tally = Tally::default();
