@@ -285,3 +285,36 @@ fn the_figures_of_the_document_are_those_of_the_baseline() {
     }
     assert!(rows > 40, "{rows}");
 }
+
+/// All source files below a folder.
+fn sources(folder: &Path, found: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_test_that_a_promise_names_is_there() {
+    let mut code = String::new();
+    for folder in ["clients", "crates"] {
+        sources(&root().join(folder), &mut code);
+    }
+    let document = text("docs/SECURITY.md");
+    let (_, promises) = document.split_once("## Promises").unwrap();
+    let (promises, _) = promises.split_once("\n## ").unwrap();
+    let cells = promises.lines().filter_map(|line| line.split(" | ").nth(1));
+    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let tests: Vec<_> = names.filter(|name| name.contains('_')).collect();
+    assert!(tests.len() > 20, "{tests:?}");
+    for name in tests {
+        assert!(
+            code.contains(&format!("fn {name}(")) || code.contains(&format!("\"{name}\"")),
+            "{name}"
+        );
+    }
+}
