@@ -50,7 +50,7 @@ pub enum Error {
         /// Its limit in bytes.
         #[serde(with = "after6")]
         limit: u64,
-        /// What it has, in bytes.
+        /// What it has, in bytes; where it would give a share of its limit to a child, what is reserved for it if that is more.
         #[serde(with = "le")]
         committed: u64,
         /// What the step of the request that failed would have added, in bytes.

@@ -390,7 +390,8 @@ impl<K: Kernel> Server<K> {
         if pages > account.spare_limit() {
             return Err(Error::OverQuota {
                 limit: bytes(account.limit_pages),
-                committed: bytes(account.committed_pages),
+                // What is reserved for it can't be given away either.
+                committed: bytes(account.limit_pages - account.spare_limit()),
                 requested: bytes(pages),
             });
         }
