@@ -25,9 +25,6 @@ const CODE_ADDRESS: usize = 0x7000_0000_0000;
 const READ: [u8; 5] = [0x48, 0x8b, 0x07, 0x0f, 0x0b];
 /// Write rsi to the word at rdi; undefined instruction.
 const WRITE: [u8; 5] = [0x48, 0x89, 0x37, 0x0f, 0x0b];
-/// The guard with which the kernel's own CNode is a CSpace.
-const GUARD: CNodeCapData =
-    CNodeCapData::skip_high_bits(sel4::sel4_cfg_usize!(ROOT_CNODE_SIZE_BITS));
 /// Where the second of them stands in the page.
 const WRITE_OFFSET: usize = 16;
 /// Above the root task's other threads, which have nothing to do here.
@@ -117,7 +114,7 @@ impl Probe {
         self.tcb.tcb_set_up(&Thread {
             authority: sel4::init_thread::slot::TCB.cap(),
             cspace_root: sel4::init_thread::slot::CNODE.cap(),
-            cspace_root_data: GUARD,
+            cspace_root_data: guard(),
             vspace_root: sel4::init_thread::slot::VSPACE.cap(),
             ipc_buffer: CODE_ADDRESS as Word,
             ipc_buffer_frame: kernel.frame(buffer),
@@ -168,7 +165,7 @@ impl Probe {
 
     fn set_space(&self, space: cap::VSpace) -> sel4::Result<()> {
         let cspace = sel4::init_thread::slot::CNODE.cap();
-        self.tcb.tcb_set_space(self.faults, cspace, GUARD, space)
+        self.tcb.tcb_set_space(self.faults, cspace, guard(), space)
     }
 
     /// Takes all of that away again.
@@ -210,4 +207,9 @@ impl Probe {
             _ => Err(UNEXPECTED),
         })
     }
+}
+
+/// The guard with which the kernel's own CNode is a CSpace.
+fn guard() -> CNodeCapData {
+    CNodeCapData::skip_high_bits(sel4::sel4_cfg_usize!(ROOT_CNODE_SIZE_BITS))
 }
