@@ -25,9 +25,19 @@ pub struct Figure {
     /// The most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
-    /// Of how many it was taken.
+    /// What it was taken of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub samples: Option<u64>,
+    pub samples: Option<Samples>,
+}
+
+/// What a figure was taken of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Samples {
+    /// So many, each like the other: what is counted in QEMU.
+    Count(u64),
+    /// These: what is measured on this machine.
+    Values(Vec<f64>),
 }
 
 impl Figure {
@@ -54,7 +64,7 @@ impl Figure {
             value: number(field("value"), "value")?.ok_or("value")?,
             min: number(field("min"), "min")?,
             max: number(field("max"), "max")?,
-            samples: number(field("samples"), "samples")?,
+            samples: number(field("samples"), "samples")?.map(Samples::Count),
         })
     }
 }
@@ -88,7 +98,7 @@ mod tests {
         assert_eq!(figure.name, "ipc.null.0w");
         assert_eq!(figure.value, 382.0);
         assert_eq!((figure.min, figure.max), (Some(380.0), Some(1658.0)));
-        assert_eq!(figure.samples, Some(9));
+        assert_eq!(figure.samples, Some(Samples::Count(9)));
         let line = "@figure name=heap.churn unit=instructions value=34.43";
         assert_eq!(Figure::parse(line).unwrap().unwrap().value, 34.43);
     }
@@ -112,6 +122,13 @@ mod tests {
         let figures: Vec<Figure> = serde_json::from_str(text).unwrap();
         assert_eq!(value(&figures, "a"), Some(1.5));
         assert_eq!(value(&figures, "b"), None);
+        assert_eq!(serde_json::to_string(&figures).unwrap(), text);
+        // As heap-bench writes them.
+        let text =
+            r#"[{"name":"host.glibc.churn.ns","unit":"ns","value":2.0,"samples":[1.5,2.0,4.0]}]"#;
+        let figures: Vec<Figure> = serde_json::from_str(text).unwrap();
+        let values = Samples::Values(vec![1.5, 2.0, 4.0]);
+        assert_eq!(figures[0].samples, Some(values));
         assert_eq!(serde_json::to_string(&figures).unwrap(), text);
     }
 }
