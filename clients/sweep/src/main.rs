@@ -46,6 +46,9 @@ fn main() -> u8 {
     }
 }
 
+/// Times that an operation is swept anew of which too little was hit.
+const SWEEPS_MAX: usize = 4;
+
 fn at_instructions() -> Outcome {
     let stride = kmalloc::arguments().nth(1);
     let stride = stride.and_then(|it| it.parse().ok()).unwrap_or(1);
@@ -54,7 +57,17 @@ fn at_instructions() -> Outcome {
     let mut points = 0;
     for operation in OPERATIONS {
         let kills = killer.kills;
-        let swept = ok!(Sweep::new(&mut killer, operation).run(stride, &mut begin));
+        // One of `stride` may be missed at either end. Where alarms shift against the ticks on the way, it is begun again.
+        let is_whole =
+            |points: usize| (points as u64 + 1) * stride >= operation.instructions_min.into();
+        let mut swept = ok!(Sweep::new(&mut killer, operation).run(stride, &mut begin));
+        for _ in 0..SWEEPS_MAX {
+            if is_whole(swept.points) {
+                break;
+            }
+            begin = 0;
+            swept = ok!(Sweep::new(&mut killer, operation).run(stride, &mut begin));
+        }
         println!(
             "figure sweep.{} requests {} points {} addresses {} ticks {} kills {}",
             operation.name,
@@ -66,8 +79,7 @@ fn at_instructions() -> Outcome {
         );
         points += swept.points;
         check!(swept.requests > 0 || operation.name == "fault");
-        // One of `stride` may be missed at either end.
-        check!((swept.points as u64 + 1) * stride >= operation.instructions_min.into());
+        check!(is_whole(swept.points));
     }
     println!("# {points} points, {} kills", killer.kills);
     Ok(())

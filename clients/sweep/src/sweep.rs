@@ -26,6 +26,9 @@ pub struct Swept {
     pub requests: u64,
 }
 
+/// Times that a kill is repeated whose alarm came at another time than it was known to.
+const AGAIN_MAX: usize = 3;
+
 /// Different numbers.
 struct Set {
     slots: [u64; POINTS_MAX],
@@ -77,7 +80,20 @@ impl<'a> Sweep<'a> {
         }
     }
 
+    /// Kills at `at`; a few times over where the alarm comes at another time than it is known to.
     fn kill(&mut self, at: u64) -> Result<Kill, Error> {
+        let mut kill = self.kill_once(at)?;
+        for _ in 0..AGAIN_MAX {
+            if kill.exact {
+                break;
+            }
+            self.killer.measure_again(at);
+            kill = self.kill_once(at)?;
+        }
+        Ok(kill)
+    }
+
+    fn kill_once(&mut self, at: u64) -> Result<Kill, Error> {
         let kill = self.killer.kill(self.operation, at)?;
         if let Place::At(address) = kill.place {
             self.points.add(address << 16 | kill.calls);
@@ -124,10 +140,6 @@ impl<'a> Sweep<'a> {
                 at += step;
                 step = (2 * step).min(STEP_MAX);
                 continue;
-            }
-            if step == stride && !next.exact {
-                self.killer.measure_again(at + step);
-                next = self.kill(at + step)?;
             }
             // The first that is different.
             let (mut same, mut other) = (at, at + step);
