@@ -9,14 +9,30 @@ use crate::boot::{CHUNK_BITS, FRAME_BITS, LARGE_BITS};
 use crate::kernel::Sel4;
 use crate::untypeds::Piece;
 use kmalloc_server::kernel::{Kernel, Object, Refused, Slot};
-use kmalloc_server::physical::{Chunk, ChunkForm, Large, LargeForm, Page, Physical};
+use kmalloc_server::physical::{Chunk, ChunkForm, Cleaning, Large, LargeForm, Page, Physical};
 
 /// How many of `pieces` are whole again.
 pub fn count_whole(kernel: &mut Sel4, physical: &Physical, pieces: &[Piece]) -> usize {
+    if delete_unfinished(kernel, physical).is_err() {
+        return 0;
+    }
     pieces
         .iter()
         .filter(|piece| is_whole(kernel, physical, piece).is_ok())
         .count()
+}
+
+/// Deletes what the cleaner may have made before it was stopped: the books learn of that when it is done. Nothing is wrong
+/// with deleting what is not there.
+fn delete_unfinished(kernel: &mut Sel4, physical: &Physical) -> Result<(), Refused> {
+    match physical.cleaning() {
+        Some(Cleaning::Frames(chunk)) => delete_frames(kernel, chunk),
+        Some(Cleaning::Chunks(large)) => large
+            .chunks()
+            .try_for_each(|chunk| kernel.delete(Slot::Chunk(Chunk(chunk as u32)))),
+        // What else it makes is in the slot that the workers' stop empties.
+        _ => Ok(()),
+    }
 }
 
 fn is_whole(kernel: &mut Sel4, physical: &Physical, piece: &Piece) -> Result<(), Refused> {
@@ -52,9 +68,13 @@ fn delete_large(kernel: &mut Sel4, physical: &Physical, large: Large) -> Result<
 
 fn delete_chunk(kernel: &mut Sel4, physical: &Physical, chunk: Chunk) -> Result<(), Refused> {
     if physical.chunk_form(chunk) == ChunkForm::Frames {
-        for page in chunk.pages() {
-            kernel.delete(Slot::Page(Page(page as u32)))?;
-        }
+        delete_frames(kernel, chunk)?;
     }
     kernel.delete(Slot::Chunk(chunk))
+}
+
+fn delete_frames(kernel: &mut Sel4, chunk: Chunk) -> Result<(), Refused> {
+    chunk
+        .pages()
+        .try_for_each(|page| kernel.delete(Slot::Page(Page(page as u32))))
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Uses up all memory, and looks at what it gets when that has been given back: whether it is zero, and what it costs.
 //!
-//! Three clients are of this program: the one under test, one that takes all memory and dies, and one that answers when
-//! nobody has anything to do. Under `--icount` the costs are instructions.
+//! Four clients are of this program: the one under test, one that takes all memory and dies, one that answers when nobody
+//! has anything to do, and one that has the run end while frames are being made ahead. Under `--icount` the costs are instructions.
 #![no_std]
 #![no_main]
 
@@ -11,7 +11,7 @@ mod regions;
 
 use client_test::{Outcome, Test, check, ok};
 use core::sync::atomic::{AtomicU64, Ordering};
-use kmalloc::println;
+use kmalloc::{Error, Events, Flags, println};
 use regions::{Region, Regions};
 
 kmalloc::main!(main);
@@ -67,6 +67,7 @@ static TESTS: &[Test] = &[
 fn main() -> u8 {
     match kmalloc::arguments().next() {
         Some("idle") => idle::serve(),
+        Some("leave") => return u8::from(leave().is_err()),
         Some("hoard") => match take_all(&mut Regions::new()) {
             Ok(()) => return 0,
             Err(_) => return 1,
@@ -76,6 +77,22 @@ fn main() -> u8 {
     let failed = client_test::run(TESTS);
     idle::stop();
     failed
+}
+
+/// Blocks of as many frames are no longer ready that the server has more made while nobody has anything to do.
+const LEAVE_BLOCKS: usize = 80;
+const LEAVE_BLOCK_BYTES: usize = 16 << 10;
+/// Microseconds after which some of those are made, and some are not.
+const LEAVE_US: u64 = 60;
+
+/// Ends in the midst of that. What was made without the server having heard of it must not be missing in the end.
+fn leave() -> Result<(), Error> {
+    for _ in 0..LEAVE_BLOCKS {
+        kmalloc::served::kmalloc(LEAVE_BLOCK_BYTES, Flags::empty())?;
+    }
+    kmalloc::process::set_alarm(LEAVE_US)?;
+    kmalloc::event::wait_for(Events::ALARM)?;
+    Ok(())
 }
 
 /// Prints what regions of a kind cost; the median.
