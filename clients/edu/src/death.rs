@@ -8,13 +8,11 @@ use kmalloc::Error;
 use kmalloc::device::Device;
 use kmalloc::process::sel4_task::slot;
 use kmalloc::process::set_alarm;
-use kmalloc::served::{self, DmaMemory};
+use kmalloc::served::{self, DmaMemory, DmaOptions};
 use sel4::MessageInfoBuilder;
 
 /// What the dead driver's device is to write.
 const GHOST: u8 = 0xa5;
-/// Pages to watch: the dead driver's is among the highest that the device reaches.
-const PAGES: usize = 64;
 /// Longer than the device takes to begin a transfer.
 const LONG_ENOUGH_US: u64 = 300_000;
 
@@ -45,11 +43,15 @@ fn begin() -> Result<u64, Error> {
     Ok(memory.dma_addr)
 }
 
-/// Memory that was the dead driver's, once it can be had. What had no place for it goes back.
+/// Memory that was the dead driver's, once it can be had: then it is the highest up to its own end. What lies lower goes back.
 fn inherit(dma_addr: u64) -> Result<DmaMemory, Error> {
+    let options = DmaOptions {
+        max_addr: dma_addr | 0xfff,
+        ..REACHED
+    };
     loop {
-        let memory = served::kmalloc_dma(PAGES * 4096, &REACHED)?;
-        if (memory.dma_addr..memory.dma_addr + memory.size as u64).contains(&dma_addr) {
+        let memory = served::kmalloc_dma(BUFFER_BYTES, &options)?;
+        if memory.dma_addr == dma_addr {
             return Ok(memory);
         }
         free(memory)?;
