@@ -4,7 +4,7 @@
 use crate::holdings::{Holdings, Kind};
 use crate::oracle::{Rule, is_supply, pages, rule, usable};
 use kmalloc_bucket::size_class::PAGE_SIZE;
-use kmalloc_protocol::{Error, Reply, Request, Response};
+use kmalloc_protocol::{AWAIT_ALL, Error, Reply, Request, Response};
 
 /// What is wrong with an answer.
 pub type Verdict = Result<(), &'static str>;
@@ -149,7 +149,7 @@ fn judge_other(holdings: &mut Holdings, request: &Request<'_>, response: &Respon
             true
         }
         (Request::AwaitMemory { .. }, Ok(Reply::Done)) => true,
-        (Request::AwaitMemory { .. }, Err(error)) => is_supply(&error),
+        (Request::AwaitMemory { size, .. }, Err(error)) => size != AWAIT_ALL && is_supply(&error),
         (Request::Kill { .. } | Request::Reap { .. }, Err(Error::NotPermitted)) => true,
         (
             Request::Kill { handle: named } | Request::Reap { handle: named },

@@ -137,8 +137,8 @@ pub enum Error {
         /// Bytes that are free.
         #[serde(with = "le")]
         free: u64,
-        /// Bytes that have to be clean before it is worth asking again: as many as were asked for, or, for want of a
-        /// contiguous run, all that are free.
+        /// Bytes that were asked for. If as many could be had now, but not in one run, it is worth asking again once all that
+        /// is free is clean: [`AWAIT_ALL`](crate::AWAIT_ALL).
         #[serde(with = "le")]
         requested: u64,
     },
@@ -276,6 +276,14 @@ impl fmt::Display for Error {
             Error::Stale { handle } => {
                 write!(f, "{handle:#x} names nothing that is there, or is any more")
             }
+            Error::BeingCleaned {
+                usable,
+                free,
+                requested,
+            } if usable >= requested => write!(
+                f,
+                "{requested} bytes in one run wanted, which there is once all {free} free ones are clean, {usable} so far"
+            ),
             Error::BeingCleaned {
                 usable,
                 free,

@@ -34,5 +34,9 @@ pub const PROTOCOL_VERSION: u64 = 2;
 /// The label of every request and every response: a mark that no fault message of the kernel has, and the version.
 pub const LABEL: u64 = 0x4b00 | PROTOCOL_VERSION;
 
+/// The size of [`Request::AwaitMemory`] that stands for all that is free: it waits until all of that is clean, so that the
+/// longest run there is can be had.
+pub const AWAIT_ALL: u64 = u64::MAX;
+
 /// The largest size that is taken for a size; anything above is [`Error::BadSize`].
 pub const SIZE_MAX: u64 = 1 << window::WINDOW_SIZE_BITS;

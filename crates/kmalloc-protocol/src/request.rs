@@ -219,7 +219,7 @@ pub enum Request<'a> {
     /// Says that the client waits for memory: it is signalled when that much is free, or when the time is over. A second
     /// one takes the place of the first, and 0 bytes ends the waiting. Reply: [`Done`](crate::Reply::Done).
     AwaitMemory {
-        /// Bytes wanted.
+        /// Bytes wanted, or [`AWAIT_ALL`](crate::AWAIT_ALL).
         #[serde(with = "after7")]
         size: u64,
         /// Microseconds to wait at the most.

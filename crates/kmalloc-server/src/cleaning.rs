@@ -4,6 +4,7 @@
 use crate::Server;
 use crate::kernel::{Kernel, Worker};
 use crate::memory::bytes;
+use crate::notices::ALL_PAGES;
 use crate::physical::Cleaning;
 use kmalloc_protocol::Error;
 
@@ -23,6 +24,7 @@ impl<K: Kernel> Server<K> {
     pub fn cleaned(&mut self, clean: bool) {
         self.physical.end_cleaning(clean);
         self.note_giving(0);
+        self.note_all_clean();
     }
 
     /// Somebody wants so many pages. If dirty large pages are why they can't be had, the cleaner no longer waits until
@@ -53,24 +55,23 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    /// The refusal of what can be had once everything free is clean, by a client for which `own` pages are set aside.
+    /// The refusal of a run of so many pages that there will be once everything free is clean, by a client for which `own`
+    /// pages are set aside.
     #[cold]
-    pub(crate) fn wait_for_cleaning(&mut self, own: usize) -> Error {
+    pub(crate) fn wait_for_cleaning(&mut self, pages: usize, own: usize) -> Error {
+        self.want_pages(ALL_PAGES);
         let free = (self.physical.free_pages() + own).saturating_sub(self.set_aside());
-        self.want_pages(self.physical.free_pages());
-        let usable = bytes(self.usable_for(own));
-        let free = bytes(free);
         Error::BeingCleaned {
-            usable,
-            free,
-            requested: free,
+            usable: bytes(self.usable_for(own)),
+            free: bytes(free),
+            requested: bytes(pages),
         }
     }
 
     /// There may be something to clean, and somebody may wait for it.
     pub(crate) fn wake_cleaner(&mut self) {
         self.kernel.wake(Worker::Cleaner);
-        if let Some(pages) = self.least_awaited() {
+        if let Some(pages) = self.awaited() {
             self.want_pages(pages);
         }
     }

@@ -147,7 +147,7 @@ impl<K: Kernel> Server<K> {
     pub(crate) fn why_no_run(&mut self, run: &RunRequest, own: usize) -> Error {
         let requested = bytes(run.pages);
         if self.physical.cleaning_gives(run) {
-            return self.wait_for_cleaning(own);
+            return self.wait_for_cleaning(run.pages, own);
         }
         let below = bytes(self.physical.largest_run(run.max_addr));
         let largest = bytes(self.physical.largest_run(u64::MAX));

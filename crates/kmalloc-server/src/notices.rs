@@ -8,10 +8,13 @@ use crate::client::{Life, NO_ALARM};
 use crate::kernel::{ClientIndex, Kernel, Worker};
 use crate::memory::bytes;
 use crate::physical::PAGE_BITS;
-use kmalloc_protocol::{Error, Events, Reply, Response};
+use kmalloc_protocol::{AWAIT_ALL, Error, Events, Reply, Response};
 
 /// Clients that one slice of work looks at.
 const SLICE_CLIENTS: usize = 32;
+
+/// Stands for all free pages, however many: who waits for those waits until none is dirty.
+pub(crate) const ALL_PAGES: usize = usize::MAX;
 
 /// What a client is to be told.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +25,7 @@ pub(crate) struct Notices {
     due: Events,
     /// What it wants to hear of.
     watched: Events,
-    /// Pages it waits for; 0 when it does not wait.
+    /// Pages it waits for, or [`ALL_PAGES`]; 0 when it does not wait.
     awaited_pages: usize,
     /// When it stops waiting, in microseconds since boot.
     deadline_us: u64,
@@ -62,8 +65,10 @@ pub(crate) struct Board {
     tell_pressure: bool,
     /// The next client that this round looks at; `None` between rounds.
     next: Option<usize>,
-    /// The fewest pages that anybody waits for.
+    /// The fewest pages that anybody waits for; [`ALL_PAGES`] when nobody waits for a number.
     least_awaited: usize,
+    /// Whether anybody waits for all that is free.
+    all_awaited: bool,
 }
 
 impl Board {
@@ -73,7 +78,8 @@ impl Board {
             short: false,
             tell_pressure: false,
             next: None,
-            least_awaited: usize::MAX,
+            least_awaited: ALL_PAGES,
+            all_awaited: false,
         }
     }
 }
@@ -121,14 +127,10 @@ impl<K: Kernel> Server<K> {
         size: u64,
         timeout_us: u64,
     ) -> Response {
-        let pages = usize::try_from(size.div_ceil(bytes(1))).unwrap_or(usize::MAX);
-        // What the quota forbids, no waiting brings.
-        self.check_quota(client, pages)?;
-        if pages > self.total_pages {
-            let free = bytes(self.physical.free_pages());
-            let requested = size;
-            return Err(Error::OutOfMemory { free, requested });
-        }
+        let pages = match size {
+            AWAIT_ALL => ALL_PAGES,
+            _ => self.check_awaited(client, size)?,
+        };
         let now_us = self.kernel.now_us()?;
         let notices = &mut self.client_mut(client)?.notices;
         let before = *notices;
@@ -148,6 +150,19 @@ impl<K: Kernel> Server<K> {
             self.begin_round();
         }
         Ok(Reply::Done)
+    }
+
+    /// The pages of so many bytes, if waiting can bring them.
+    fn check_awaited(&mut self, client: ClientIndex, size: u64) -> Result<usize, Error> {
+        let pages = usize::try_from(size.div_ceil(bytes(1))).unwrap_or(usize::MAX);
+        // What the quota forbids, no waiting brings.
+        self.check_quota(client, pages)?;
+        if pages > self.total_pages {
+            let free = bytes(self.physical.free_pages());
+            let requested = size;
+            return Err(Error::OutOfMemory { free, requested });
+        }
+        Ok(pages)
     }
 
     /// So many pages are about to be taken: will memory be short?
@@ -179,16 +194,36 @@ impl<K: Kernel> Server<K> {
         }
     }
 
+    /// Something was cleaned: was it the last, and does anybody wait for that?
+    pub(crate) fn note_all_clean(&mut self) {
+        if self.board.all_awaited && self.is_all_clean() {
+            self.begin_round();
+        }
+    }
+
+    /// Whether all that is free can be had now.
+    fn is_all_clean(&self) -> bool {
+        self.physical.usable_pages() == self.physical.free_pages()
+    }
+
     #[cold]
     pub(crate) fn begin_round(&mut self) {
         self.board.next = Some(0);
         self.kernel.wake(Worker::Reclaimer);
     }
 
-    /// The fewest pages that anybody is known to wait for.
-    pub(crate) fn least_awaited(&self) -> Option<usize> {
-        let pages = self.board.least_awaited;
-        (pages != usize::MAX).then_some(pages)
+    /// The pages that cleaning is to make usable, as far as anybody is known to wait for some: all, if anybody waits for
+    /// those, or the fewest.
+    pub(crate) fn awaited(&self) -> Option<usize> {
+        let Board {
+            least_awaited,
+            all_awaited,
+            ..
+        } = self.board;
+        if all_awaited {
+            return Some(ALL_PAGES);
+        }
+        (least_awaited != ALL_PAGES).then_some(least_awaited)
     }
 
     pub(crate) fn has_notices(&self) -> bool {
@@ -201,12 +236,12 @@ impl<K: Kernel> Server<K> {
             return;
         };
         if first == 0 {
-            self.board.least_awaited = usize::MAX;
+            self.board.least_awaited = ALL_PAGES;
+            self.board.all_awaited = false;
         }
         let end = (first + SLICE_CLIENTS).min(self.clients.len());
-        let usable = self.physical.usable_pages();
         for index in first..end {
-            self.give_notice(ClientIndex(index as u16), usable);
+            self.give_notice(ClientIndex(index as u16));
         }
         let over = end == self.clients.len();
         self.board.next = (!over).then_some(end);
@@ -217,7 +252,8 @@ impl<K: Kernel> Server<K> {
         }
     }
 
-    fn give_notice(&mut self, client: ClientIndex, usable: usize) {
+    fn give_notice(&mut self, client: ClientIndex) {
+        let (usable, all_clean) = (self.physical.usable_pages(), self.is_all_clean());
         let Some(account) = self.clients.get_mut(client.index()) else {
             return;
         };
@@ -231,10 +267,12 @@ impl<K: Kernel> Server<K> {
             events |= notices.watched & Events::PRESSURE;
         }
         if awaited > 0 {
-            if usable >= awaited {
+            let all_awaited = awaited == ALL_PAGES;
+            if usable >= awaited || all_awaited && all_clean {
                 events = (events | Events::MEMORY) - Events::TIMEOUT;
             } else if !events.contains(Events::TIMEOUT) {
                 self.board.least_awaited = self.board.least_awaited.min(awaited);
+                self.board.all_awaited |= all_awaited;
             }
         }
         if events.intersects(Events::MEMORY | Events::TIMEOUT) {

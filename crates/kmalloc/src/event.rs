@@ -50,8 +50,9 @@ pub fn watch(events: Events) -> Result<(), Error> {
     transport::call_done(&Request::Watch { events })
 }
 
-/// Waits until `size` bytes are free on the machine, or `timeout_us` microseconds are over; whether they are free. Nothing
-/// is set aside: another program may be faster.
+/// Waits until `size` bytes can be had on the machine, or `timeout_us` microseconds are over; whether they can. With
+/// [`AWAIT_ALL`](kmalloc_protocol::AWAIT_ALL), until all memory that is free is clean. Nothing is set aside: another program
+/// may be faster.
 ///
 /// # Errors
 ///

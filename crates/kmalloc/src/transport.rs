@@ -7,7 +7,7 @@ use kmalloc_protocol::message::words;
 use kmalloc_protocol::message::{
     BYTES_MAX, SHORT_WORDS, bytes_of, decode_response, encode_long, encode_request,
 };
-use kmalloc_protocol::{BadMessage, Error, Events, LABEL, Reply, Request, Response};
+use kmalloc_protocol::{AWAIT_ALL, BadMessage, Error, Events, LABEL, Reply, Request, Response};
 use sel4::{MessageInfo, MessageInfoBuilder, Word, cap};
 
 /// What a client says of a response that it doesn't understand.
@@ -54,8 +54,8 @@ fn no_block(
     flags: u32,
 ) -> Result<u64, Error> {
     let response = match receive(info, &[first, second, third, fourth]) {
-        Err(Error::BeingCleaned { requested, .. }) => {
-            call_when_cleaned(&Request::Kmalloc { flags, size }, requested)
+        Err(error @ Error::BeingCleaned { .. }) => {
+            call_when_cleaned(&Request::Kmalloc { flags, size }, error)
         }
         response => response,
     };
@@ -98,30 +98,40 @@ const CLEANING_US: u64 = 10_000_000;
 /// Times that a request is sent again. Others may take what was cleaned.
 const TRIES_MAX: usize = 16;
 
-/// Sends a request again that was refused since memory has to be cleaned first, once that is done. The server meanwhile
-/// serves others; a request that zeroed memory by itself would take as long.
+/// Sends a request again that was refused with `error` since memory has to be cleaned first, once that is done. The server
+/// meanwhile serves others; a request that zeroed memory by itself would take as long.
 #[cold]
 #[inline(never)]
-fn call_when_cleaned(request: &Request<'_>, mut size: u64) -> Response {
+fn call_when_cleaned(request: &Request<'_>, error: Error) -> Response {
+    let mut response = Err(error);
     for _ in 0..TRIES_MAX {
+        let Err(Error::BeingCleaned {
+            usable, requested, ..
+        }) = response
+        else {
+            return response;
+        };
+        // What there is too little of, or else no run of.
+        let size = if usable < requested {
+            requested
+        } else {
+            AWAIT_ALL
+        };
         call_done(&Request::AwaitMemory {
             size,
             timeout_us: CLEANING_US,
         })?;
         event::wait_for(Events::MEMORY | Events::TIMEOUT)?;
-        match call_once(request) {
-            Err(Error::BeingCleaned { requested, .. }) => size = requested,
-            response => return response,
-        }
+        response = call_once(request);
     }
-    call_once(request)
+    response
 }
 
 /// Asks the server. Requests that fit the registers take the kernel's fast path.
 #[inline(always)]
 pub fn call(request: &Request<'_>) -> Response {
     match call_once(request) {
-        Err(Error::BeingCleaned { requested, .. }) => call_when_cleaned(request, requested),
+        Err(error @ Error::BeingCleaned { .. }) => call_when_cleaned(request, error),
         response => response,
     }
 }

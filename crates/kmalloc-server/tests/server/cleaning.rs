@@ -4,7 +4,7 @@
 
 use crate::system::{CHUNK, MIB, PAGE, RAM, System, UNLIMITED, filled};
 use fake_kernel::RESET_GRANULE;
-use kmalloc_protocol::{Error, Reply, Request};
+use kmalloc_protocol::{AWAIT_ALL, Error, Events, Reply, Request};
 use kmalloc_server::kernel::{ClientIndex, Worker};
 use kmalloc_server::physical::Cleaning;
 use kmalloc_simulation::scan;
@@ -243,4 +243,82 @@ fn who_waits_for_memory_is_told_when_as_much_is_clean() {
         system.settle();
     }
     assert!(system.grant_large(client, size).is_ok());
+}
+
+#[test]
+fn who_needs_a_run_that_cleaning_gives_waits_for_all_whatever_its_limit() {
+    let mut system = used(LARGE, true);
+    let size = MIB / 2;
+    let [hog, client] = [UNLIMITED, 2 * size].map(|limit| system.spawn(limit));
+    let mut pages = Vec::new();
+    while let Ok(address) = system.grant_large(hog, PAGE) {
+        pages.push(address);
+    }
+    for address in pages.into_iter().step_by(2) {
+        assert_eq!(system.release(hog, address), Ok(Reply::Done));
+    }
+    let Err(Error::BeingCleaned {
+        usable,
+        free,
+        requested,
+    }) = system.dma(client, size)
+    else {
+        panic!("there is no run yet");
+    };
+    assert_eq!(requested, size);
+    assert!(size <= usable && usable < free, "{usable} of {free}");
+    let timeout_us = 1000;
+    let as_much = Request::AwaitMemory {
+        size: free,
+        timeout_us,
+    };
+    let refused = system.call(client, as_much);
+    assert!(
+        matches!(refused, Err(Error::OverQuota { .. })),
+        "{refused:?}"
+    );
+    let all = Request::AwaitMemory {
+        size: AWAIT_ALL,
+        timeout_us,
+    };
+    assert_eq!(system.call(client, all), Ok(Reply::Done));
+    system.settle();
+    assert!(system.server.kernel().is_cleaner_hurried());
+    // Cleaning gives to one what another waits for, and somebody takes pages meanwhile: neither ends the waiting.
+    assert!(matches!(system.clean_next(), Some(Ok(_))));
+    system.grant_large(hog, 8 * PAGE).expect("some of it");
+    while system.server.kernel_mut().take_signals().is_empty() {
+        let physical = system.server.physical();
+        assert!(physical.usable_pages() < physical.free_pages());
+        assert!(matches!(system.clean_next(), Some(Ok(_))));
+        system.settle();
+    }
+    assert_eq!(system.events(client), Events::MEMORY);
+    let physical = system.server.physical();
+    assert_eq!(physical.usable_pages(), physical.free_pages());
+    assert!(system.dma(client, size).is_ok());
+    system.clean();
+    assert!(!system.server.kernel().is_cleaner_hurried());
+}
+
+#[test]
+fn who_waits_for_all_that_is_free_hears_at_once_where_all_is_clean_and_not_after_its_time() {
+    let mut system = used(LARGE, true);
+    let client = system.spawn(MIB);
+    let all = Request::AwaitMemory {
+        size: AWAIT_ALL,
+        timeout_us: 1000,
+    };
+    assert_eq!(system.call(client, all), Ok(Reply::Done));
+    system.server.kernel_mut().pass(1000);
+    let now_us = system.now_us();
+    system.server.alarm(now_us);
+    system.settle();
+    assert_eq!(system.events(client), Events::TIMEOUT);
+    system.clean();
+    system.settle();
+    assert_eq!(system.events(client), Events::empty());
+    assert_eq!(system.call(client, all), Ok(Reply::Done));
+    system.settle();
+    assert_eq!(system.events(client), Events::MEMORY);
 }

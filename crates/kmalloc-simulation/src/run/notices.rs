@@ -4,7 +4,7 @@
 use super::Run;
 use crate::model::Model;
 use crate::operation::What;
-use kmalloc_protocol::{Events, Reply, Request};
+use kmalloc_protocol::{AWAIT_ALL, Events, Reply, Request};
 
 impl Run {
     pub(super) fn notices(&mut self, what: What, model: &Model) {
@@ -14,7 +14,10 @@ impl Run {
                 delay_us: amount % 5_000,
             },
             What::AwaitMemory => Request::AwaitMemory {
-                size: amount,
+                size: match amount % 8 {
+                    0 => AWAIT_ALL,
+                    _ => amount,
+                },
                 timeout_us: u64::from(self.operation.choice),
             },
             What::Watch => {
