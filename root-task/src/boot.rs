@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! From what the kernel gives to a server that can serve.
 
-use crate::cspace::{LEAF_BITS, Layout, Place};
+use crate::cspace::{self, Layout};
 use crate::devices::{self, Devices};
 use crate::handover;
 use crate::interrupts::Handler;
@@ -15,8 +15,9 @@ use crate::worker::Workers;
 use alloc::vec::Vec;
 use kmalloc_server::physical::{PAGE_BITS, Physical};
 use kmalloc_server::{Server, segment_count, table_bytes};
+use sel4::init_thread::slot;
 use sel4::{
-    AbsoluteCPtr, BootInfoPtr, CNodeCapData, CPtr, CapRights, ObjectBlueprint, ObjectBlueprintX64,
+    AbsoluteCPtr, BootInfoPtr, CPtr, CapRights, ObjectBlueprint, ObjectBlueprintX64,
     ObjectBlueprintX86, VmAttributes, cap,
 };
 
@@ -84,15 +85,11 @@ pub fn boot(bootinfo: &BootInfoPtr, pieces: Vec<Piece>) -> Result<Booted, BootEr
     let base = base >> LARGE_BITS << LARGE_BITS;
     let pages = ((end - base).next_multiple_of(1 << LARGE_BITS) >> FRAME_BITS) as usize;
     // Not rounded up: of the top CNode's slots, a power of two, the last ones may just be enough.
-    let layout = Layout::new(((end - base) >> FRAME_BITS) as usize, root_cnode_bits());
-    let empty = bootinfo.empty().range();
+    let slots = ports::split_slots(bootinfo);
+    let layout = Layout::new(((end - base) >> FRAME_BITS) as usize, slots.end);
     let timer_ports = ports::issue(bootinfo, ports::TIMER, timer::PORTS)?;
     let pci_ports = ports::issue(bootinfo, ports::PCI, devices::PCI_PORTS)?;
-    let mut untypeds = Untypeds::new(
-        pieces,
-        empty.start + ports::SLOTS..empty.end - crate::SLOTS_LEFT,
-    );
-
+    let mut untypeds = Untypeds::new(pieces, slots);
     let top = make_cspace(&mut untypeds, &layout)?;
     let mut maker = Maker {
         untypeds: &mut untypeds,
@@ -100,11 +97,11 @@ pub fn boot(bootinfo: &BootInfoPtr, pieces: Vec<Piece>) -> Result<Booted, BootEr
         top,
         slots: layout.boot_slots(),
     };
-    let endpoint = maker.make_endpoint()?;
-    let to_mint = maker.endpoint();
+    let endpoint = maker.make(ObjectBlueprint::Endpoint, 1)?;
+    let (to_mint, endpoint) = (maker.path(endpoint), maker.cptr(endpoint).cast());
     let reply = maker.make_reply()?;
     let links = maker.make_links()?;
-    let workers = Workers::start(&mut maker, bootinfo)?;
+    let workers = Workers::start(&mut maker, bootinfo, &to_mint)?;
     let notification = maker.make(ObjectBlueprint::Notification, 1)?;
     let notification = maker.path(notification);
     let timer = Timer::new(timer_ports, maker.make_handler(TIMER_VECTOR)?, notification);
@@ -143,11 +140,6 @@ pub fn boot(bootinfo: &BootInfoPtr, pieces: Vec<Piece>) -> Result<Booted, BootEr
     })
 }
 
-/// log2 of the slots in the CNode that the kernel gives.
-fn root_cnode_bits() -> usize {
-    sel4::sel4_cfg_usize!(ROOT_CNODE_SIZE_BITS)
-}
-
 /// The untypeds of RAM.
 pub fn untyped_pieces(bootinfo: &BootInfoPtr) -> Vec<Piece> {
     pieces(bootinfo, false)
@@ -173,43 +165,44 @@ fn pieces(bootinfo: &BootInfoPtr, is_device: bool) -> Vec<Piece> {
         .collect()
 }
 
-/// Builds the CSpace of two levels and moves the root task into it. Returns the top CNode, without a guard.
+/// Makes the server's CNode, moves what the kernel's own one holds into it, each to the same number, and makes it the root
+/// task's CSpace. Returns it without a guard.
 fn make_cspace(untypeds: &mut Untypeds, layout: &Layout) -> Result<cap::CNode, BootError> {
-    let root = sel4::init_thread::slot::CNODE.cap();
-    let root_bits = root_cnode_bits();
-    let top_slot = untypeds.take_slot()?;
+    let root = slot::CNODE.cap();
+    let number = untypeds.take_slot()?;
     let blueprint = ObjectBlueprint::CNode {
-        size_bits: layout.top_bits,
+        size_bits: layout.bits,
     };
     let piece = untypeds.take(blueprint.physical_size_bits())?;
     piece
         .cap
-        .untyped_retype(&blueprint, &root.absolute_cptr_for_self(), top_slot, 1)?;
-    let top: cap::CNode = CPtr::from_bits(top_slot as sel4::CPtrBits).cast();
-    let entry = |index: usize| {
-        top.absolute_cptr_from_bits_with_depth(index as sel4::CPtrBits, layout.top_bits)
-    };
+        .untyped_retype(&blueprint, &root.absolute_cptr_for_self(), number, 1)?;
+    let top: cap::CNode = cspace::address(number).cast();
+    let old = |number: usize| root.absolute_cptr(cspace::address(number));
 
-    let guard = CNodeCapData::skip(layout.leaf_guard_bits(root_bits)).into_word();
-    let own = root.absolute_cptr(root.cptr());
-    entry(0).mint(&own, CapRights::all(), guard)?;
-    let blueprint = ObjectBlueprint::CNode {
-        size_bits: LEAF_BITS,
-    };
-    let guard = CNodeCapData::skip(layout.leaf_guard_bits(LEAF_BITS)).into_word();
-    for leaf in layout.leaves() {
-        let slot = untypeds.take_slot()?;
-        let piece = untypeds.take(blueprint.physical_size_bits())?;
-        piece
-            .cap
-            .untyped_retype(&blueprint, &root.absolute_cptr_for_self(), slot, 1)?;
-        let made = root.absolute_cptr(CPtr::from_bits(slot as sel4::CPtrBits));
-        entry(leaf).mutate(&made, guard)?;
+    // What is needed until the new one is in use is copied, all else moved: untypeds and mapped frames are more than copies.
+    let [tcb, vspace] = [slot::TCB.index(), slot::VSPACE.index()];
+    let kept = [slot::NULL.index(), slot::CNODE.index(), tcb, vspace, number];
+    for number in (0..untypeds.next_slot()).filter(|number| !kept.contains(number)) {
+        match layout.path(top, number).move_(&old(number)) {
+            // Not every slot holds something.
+            Ok(()) | Err(sel4::Error::FailedLookup) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let guard = CNodeCapData::skip_high_bits(layout.depth());
-    let tcb = sel4::init_thread::slot::TCB.cap();
-    let vspace = sel4::init_thread::slot::VSPACE.cap();
-    tcb.tcb_set_space(CPtr::from_bits(0), top, guard, vspace)?;
+    for number in [tcb, vspace, number] {
+        layout
+            .path(top, number)
+            .copy(&old(number), CapRights::all())?;
+    }
+    layout.path(top, slot::CNODE.index()).mint(
+        &old(number),
+        CapRights::all(),
+        layout.guard().into_word(),
+    )?;
+    let vspace = slot::VSPACE.cap();
+    let tcb = slot::TCB.cap();
+    tcb.tcb_set_space(CPtr::from_bits(0), top, layout.guard(), vspace)?;
     Ok(top)
 }
 
@@ -240,34 +233,20 @@ impl Maker<'_> {
             let batch = 1usize << batch.ilog2();
             let size_bits = blueprint.physical_size_bits() + batch.ilog2() as usize;
             let piece = self.untypeds.take(size_bits)?;
-            let place = Place::Leaf(first + made);
-            let (cnode, slot) = self.layout.cnode(self.top, place);
-            piece.cap.untyped_retype(&blueprint, &cnode, slot, batch)?;
+            let cnode = self.top.absolute_cptr_for_self();
+            let first = first + made;
+            piece.cap.untyped_retype(&blueprint, &cnode, first, batch)?;
             made += batch;
         }
         Ok(first)
     }
 
     pub(crate) fn cptr(&self, number: usize) -> CPtr {
-        CPtr::from_bits(self.layout.address_of(Place::Leaf(number)))
+        cspace::address(number)
     }
 
     pub(crate) fn path(&self, number: usize) -> AbsoluteCPtr {
-        self.layout.path(self.top, Place::Leaf(number))
-    }
-
-    /// The server's endpoint, in an entry of the top CNode: the kernel finds it in one step.
-    fn make_endpoint(&mut self) -> Result<cap::Endpoint, BootError> {
-        let number = self.make(ObjectBlueprint::Endpoint, 1)?;
-        self.endpoint().move_(&self.path(number))?;
-        let entry = self.layout.endpoint_entry();
-        Ok(CPtr::from_bits(self.layout.address_of(Place::Top(entry))).cast())
-    }
-
-    /// The slot of the server's endpoint.
-    pub(crate) fn endpoint(&self) -> AbsoluteCPtr {
-        let entry = self.layout.endpoint_entry();
-        self.layout.path(self.top, Place::Top(entry))
+        self.layout.path(self.top, number)
     }
 
     /// The next slot, empty.
@@ -307,7 +286,7 @@ impl Maker<'_> {
 
     /// Maps the heap, and page tables for the ledgers and the scratch page.
     fn map_windows(&mut self, heap_bytes: usize, segments: usize) -> Result<(), BootError> {
-        let vspace = sel4::init_thread::slot::VSPACE.cap();
+        let vspace = slot::VSPACE.cap();
         let how = VmAttributes::default();
         let pdpt = ObjectBlueprint::Arch(ObjectBlueprintX86::SeL4Arch(ObjectBlueprintX64::PDPT));
         let pdpt = self.make(pdpt, 1)?;
@@ -344,7 +323,7 @@ impl Maker<'_> {
         )?;
         for index in 0..count {
             let table: cap::PageDirectory = self.cptr(first + index).cast();
-            let vspace = sel4::init_thread::slot::VSPACE.cap();
+            let vspace = slot::VSPACE.cap();
             table.page_directory_map(
                 vspace,
                 start + index * PAGE_DIRECTORY_BYTES,
@@ -359,7 +338,7 @@ impl Maker<'_> {
         let first = self.make(ObjectBlueprint::Arch(ObjectBlueprintX86::PageTable), count)?;
         for index in 0..count {
             let table: cap::PageTable = self.cptr(first + index).cast();
-            let vspace = sel4::init_thread::slot::VSPACE.cap();
+            let vspace = slot::VSPACE.cap();
             table.page_table_map(
                 vspace,
                 start + index * PAGE_TABLE_BYTES,

@@ -13,9 +13,6 @@ use kmalloc_server::physical::{Chunk, Large, LargeForm, Page, Physical};
 use probe::Probe;
 use sel4::{BootInfoPtr, CapRights, VmAttributes, cap};
 
-/// Chunks whose slots lie in one CNode: none of the arena's may reach into the next.
-const LARGES_A_ROW: u32 =
-    (crate::cspace::LEAF_SLOTS / kmalloc_server::physical::LARGE_CHUNKS) as u32;
 /// A page of the server's address space that nothing else is mapped at here: the one of the cleaner, which never runs.
 const LOOK_WINDOW: usize = crate::windows::CLEANER_WINDOW;
 
@@ -70,7 +67,6 @@ fn find_arena(physical: &Physical) -> Option<Large> {
     let count = arena::LARGES as u32 + 1;
     let is_whole = |large| physical.large_form(Large(large)) == LargeForm::Whole;
     (0..(physical.large_capacity() as u32).saturating_sub(count))
-        .filter(|first| first % LARGES_A_ROW + count <= LARGES_A_ROW)
         .find(|first| (*first..first + count).all(is_whole))
         .map(Large)
 }

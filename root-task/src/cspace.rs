@@ -2,165 +2,104 @@
 //! The server's own CSpace: a slot for every object there can be, by arithmetic.
 //!
 //! The CNode that the kernel gives has too few slots for the frames of a large machine (2^12 by default), so the root
-//! task moves to a CSpace with a top CNode of its own. What is a page, a frame or a table, has its slot in there, so the
-//! kernel finds it in one step: each further step would make a mapping dearer by a fifteenth. The kernel's own CNode is in
-//! slot 0, so that every address known at boot stays what it was, and CNodes of 2^12 slots for all the rest follow it.
+//! task moves to one of its own, which has them all. It is the only one: an address is the number of a slot, and the
+//! kernel finds it in one step with no bits left over, which would cost it 10 instructions a look-up. What boot knows lies
+//! where it was.
 
+use core::ops::Range;
 use kmalloc_server::client::CLIENTS_MAX;
 use kmalloc_server::copy_count;
 use kmalloc_server::kernel::{ClientObject, Slot};
 use kmalloc_server::machine::DEVICE_FRAMES_MAX;
 use kmalloc_server::physical::{LARGE_CHUNKS, LARGE_PAGES};
-use sel4::{AbsoluteCPtr, cap};
+use sel4::{AbsoluteCPtr, CNodeCapData, CPtr, CPtrBits, cap};
 
-/// log2 of the slots in a CNode of the second level.
-pub const LEAF_BITS: usize = 12;
-/// Slots in a CNode of the second level.
-pub const LEAF_SLOTS: usize = 1 << LEAF_BITS;
+/// Slots for what the root task makes for itself.
+const BOOT_SLOTS: usize = 2048;
 /// Objects that a client has outside its pages.
 const CLIENT_SLOTS: usize = ClientObject::COUNT;
-
-/// Where a slot lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// It is this entry of the top CNode.
-    Top(usize),
-    /// It has this number in the row of all slots of the second level.
-    Leaf(usize),
-}
 
 /// Where the slots of each kind begin.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
-    // Numbers in the row of the second level, which begins with the chunks.
+    pages: usize,
+    chunks: usize,
     larges: usize,
     large_frames: usize,
     clients: usize,
-    copies: usize,
+    devices: usize,
     boot: usize,
-    end: usize,
-    /// The entry of the top CNode for page 0.
-    first_page: usize,
-    /// log2 of the slots that an entry of the top CNode stands for.
-    stride_bits: usize,
-    /// log2 of the slots of the top CNode.
-    pub top_bits: usize,
+    copies: usize,
+    /// log2 of the slots of the CNode.
+    pub bits: usize,
 }
 
 impl Layout {
-    /// Slots for `pages` pages of physical memory, on a kernel whose own CNode has 2^`root_bits` slots.
-    pub fn new(pages: usize, root_bits: usize) -> Layout {
+    /// Slots for `pages` pages of physical memory, behind the first `known` slots.
+    pub fn new(pages: usize, known: usize) -> Layout {
         let larges = pages.div_ceil(LARGE_PAGES);
-        let whole = |slots: usize| slots.next_multiple_of(LEAF_SLOTS);
-        let larges_at = whole(larges * LARGE_CHUNKS);
-        let large_frames_at = larges_at + whole(larges);
-        let clients_at = large_frames_at + whole(larges);
-        let copies_at = clients_at + whole(CLIENTS_MAX * CLIENT_SLOTS);
-        let boot_at = copies_at + whole(copy_count(pages));
-        let end = boot_at + LEAF_SLOTS;
-        // The kernel's own CNode, those of the second level, and the endpoint.
-        let first_page = end / LEAF_SLOTS + 2;
+        let chunks_at = known + pages;
+        let larges_at = chunks_at + larges * LARGE_CHUNKS;
+        let large_frames_at = larges_at + larges;
+        let clients_at = large_frames_at + larges;
+        let devices_at = clients_at + CLIENTS_MAX * CLIENT_SLOTS;
+        let boot_at = devices_at + DEVICE_FRAMES_MAX as usize;
+        let slots = (boot_at + BOOT_SLOTS + 1 + copy_count(pages)).next_power_of_two();
         Layout {
+            pages: known,
+            chunks: chunks_at,
             larges: larges_at,
             large_frames: large_frames_at,
             clients: clients_at,
-            copies: copies_at,
+            devices: devices_at,
             boot: boot_at,
-            end,
-            first_page,
-            stride_bits: root_bits.max(LEAF_BITS),
-            top_bits: (first_page + pages).next_power_of_two().ilog2() as usize,
+            // The last ones of all.
+            copies: slots - copy_count(pages),
+            bits: slots.ilog2() as usize,
         }
     }
 
-    /// Where a slot lies.
+    /// The number of a slot.
     #[inline]
-    pub fn place(&self, slot: Slot) -> Place {
-        Place::Leaf(match slot {
-            Slot::Page(page) => return Place::Top(self.first_page + page.index()),
-            Slot::Chunk(chunk) => chunk.index(),
+    pub fn number(&self, slot: Slot) -> usize {
+        match slot {
+            Slot::Page(page) => self.pages + page.index(),
+            Slot::Chunk(chunk) => self.chunks + chunk.index(),
             Slot::Large(large) => self.larges + large.index(),
             Slot::LargeFrame(large) => self.large_frames + large.index(),
             Slot::Client(client, which) => {
                 self.clients + client.index() * CLIENT_SLOTS + which.number()
             }
             Slot::Copy(copy) => self.copies + copy as usize,
-            // Behind those of boot.
-            Slot::Scratch => self.boot_end(),
-            Slot::Device(frame) => self.boot_end() + 1 + frame as usize,
-        })
-    }
-
-    /// How many slots lie in one CNode from a slot on.
-    pub fn room(&self, slot: Slot) -> usize {
-        match self.place(slot) {
-            Place::Top(entry) => (1 << self.top_bits) - entry,
-            Place::Leaf(number) => LEAF_SLOTS - number % LEAF_SLOTS,
+            Slot::Device(frame) => self.devices + frame as usize,
+            Slot::Scratch => self.boot_slots().end,
         }
     }
 
     /// Numbers of the slots for what the root task makes for itself.
-    pub fn boot_slots(&self) -> core::ops::Range<usize> {
-        self.boot..self.boot_end()
-    }
-
-    fn boot_end(&self) -> usize {
-        self.boot + LEAF_SLOTS - DEVICE_FRAMES_MAX as usize - 1
-    }
-
-    /// The CNodes of the second level: entries of the top CNode from 1 on.
-    pub fn leaves(&self) -> core::ops::Range<usize> {
-        1..self.end / LEAF_SLOTS + 1
+    pub fn boot_slots(&self) -> Range<usize> {
+        self.boot..self.boot + BOOT_SLOTS
     }
 
     /// The address of a slot.
     #[inline]
-    pub fn address_of(&self, place: Place) -> sel4::CPtrBits {
-        let (entry, slot) = match place {
-            Place::Top(entry) => (entry, 0),
-            Place::Leaf(number) => (number / LEAF_SLOTS + 1, number % LEAF_SLOTS),
-        };
-        ((entry << self.stride_bits) | slot) as sel4::CPtrBits
+    pub fn cptr(&self, slot: Slot) -> CPtr {
+        address(self.number(slot))
     }
 
-    /// How far the address of a page's slot is behind that of the page before.
-    pub fn page_stride(&self) -> sel4::CPtrBits {
-        1 << self.stride_bits
+    /// The path of the slot with this number, for operations on CNodes; `top` is the CNode, without a guard.
+    pub fn path(&self, top: cap::CNode, number: usize) -> AbsoluteCPtr {
+        top.absolute_cptr_from_bits_with_depth(number as CPtrBits, self.bits)
     }
 
-    /// The path of a slot, for operations on CNodes; `top` is the top CNode.
-    pub fn path(&self, top: cap::CNode, place: Place) -> AbsoluteCPtr {
-        let (address, depth) = match place {
-            Place::Top(entry) => (entry as sel4::CPtrBits, self.top_bits),
-            Place::Leaf(_) => (self.address_of(place), self.depth()),
-        };
-        top.absolute_cptr_from_bits_with_depth(address, depth)
+    /// The guard with which the CNode is a CSpace.
+    pub fn guard(&self) -> CNodeCapData {
+        CNodeCapData::skip_high_bits(self.bits)
     }
+}
 
-    /// The CNode that a slot lies in, and which of its slots it is, for what makes objects; `top` is the top CNode.
-    pub fn cnode(&self, top: cap::CNode, place: Place) -> (AbsoluteCPtr, usize) {
-        match place {
-            Place::Top(entry) => (top.absolute_cptr_for_self(), entry),
-            Place::Leaf(number) => {
-                // Behind the kernel's own CNode.
-                let leaf = Place::Top(number / LEAF_SLOTS + 1);
-                (self.path(top, leaf), number % LEAF_SLOTS)
-            }
-        }
-    }
-
-    /// The entry of the top CNode that holds the server's endpoint.
-    pub fn endpoint_entry(&self) -> usize {
-        self.first_page - 1
-    }
-
-    /// Bits of an address below the top CNode's guard.
-    pub fn depth(&self) -> usize {
-        self.top_bits + self.stride_bits
-    }
-
-    /// Bits that the guard of a CNode of 2^`bits` slots at the second level skips.
-    pub fn leaf_guard_bits(&self, bits: usize) -> usize {
-        self.stride_bits - bits
-    }
+/// The address of the slot with this number.
+#[inline]
+pub fn address(number: usize) -> CPtr {
+    CPtr::from_bits(number as CPtrBits)
 }

@@ -3,7 +3,7 @@
 //! interrupts by handlers, what functions reach by the IOMMU.
 
 use crate::boot::{BootError, FAN_OUT_MAX, FRAME_BITS, Maker};
-use crate::cspace::Place;
+use crate::cspace;
 use crate::interrupts::{Handler, Pin, Target};
 use crate::iommu::Iommu;
 use crate::kernel::{Sel4, refused};
@@ -123,14 +123,14 @@ impl Sel4 {
         }
         let size_bits = piece.size_bits - 1;
         let blueprint = ObjectBlueprint::Untyped { size_bits };
-        self.retype_at(piece.cap, &blueprint, Place::Leaf(first), 2)?;
+        self.retype_at(piece.cap, &blueprint, first, 2)?;
         self.devices.splits.start += 2;
         for (slot, address) in [
             (first, piece.address),
             (first + 1, piece.address + (1 << size_bits)),
         ] {
             self.devices.pieces.push(Piece {
-                cap: self.cptr_at(slot).cast(),
+                cap: cspace::address(slot).cast(),
                 address,
                 size_bits,
             });

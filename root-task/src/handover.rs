@@ -33,8 +33,6 @@ pub fn add_piece(
             CHUNK_BITS => Slot::Chunk(Chunk(unit)),
             _ => Slot::Page(Page(unit)),
         };
-        // A row of slots may reach into the next CNode.
-        let batch = batch.min(kernel.room(slot));
         kernel
             .retype_from(piece.cap, object, slot, batch)
             .map_err(|refused| BootError::Refused(refused.code))?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The server's [`Kernel`] on seL4: every operation is one invocation on a slot known by arithmetic.
 
-use crate::cspace::{Layout, Place};
+use crate::cspace::{self, Layout};
 use crate::devices::Devices;
 use crate::thread;
 use crate::trace::Channel;
@@ -30,8 +30,8 @@ pub const CLIENT_CNODE_BITS: usize = 6;
 
 /// seL4, as the server uses it.
 pub struct Sel4 {
-    layout: Layout,
-    /// The top CNode, without a guard.
+    pub(crate) layout: Layout,
+    /// The CNode of the root task's CSpace, without a guard.
     top: cap::CNode,
     /// The endpoint that the server receives on.
     pub(crate) endpoint: AbsoluteCPtr,
@@ -65,7 +65,7 @@ pub struct Connection {
 }
 
 impl Sel4 {
-    /// The kernel, with all CNodes of `layout` in place.
+    /// The kernel, with the CNode of `layout` in place.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is a thing of its own, made by boot and used nowhere else"
@@ -125,12 +125,7 @@ impl Sel4 {
     /// The address of a slot.
     #[inline]
     pub(crate) fn cptr(&self, slot: Slot) -> CPtr {
-        CPtr::from_bits(self.layout.address_of(self.layout.place(slot)))
-    }
-
-    /// How many slots lie in one CNode from a slot on.
-    pub(crate) fn room(&self, slot: Slot) -> usize {
-        self.layout.room(slot)
+        self.layout.cptr(slot)
     }
 
     /// Makes objects of an untyped that has no slot of its own in the row.
@@ -141,20 +136,21 @@ impl Sel4 {
         first: Slot,
         count: usize,
     ) -> Result<(), Refused> {
-        self.retype_at(untyped, &blueprint(object), self.layout.place(first), count)
+        let first = self.layout.number(first);
+        self.retype_at(untyped, &blueprint(object), first, count)
     }
 
-    /// Makes objects in the slots from this place on, which must not reach into another CNode.
+    /// Makes objects in the slots from this number on.
     pub(crate) fn retype_at(
         &mut self,
         untyped: cap::Untyped,
         blueprint: &ObjectBlueprint,
-        first: Place,
+        first: usize,
         count: usize,
     ) -> Result<(), Refused> {
-        let (cnode, slot) = self.layout.cnode(self.top, first);
+        let cnode = self.top.absolute_cptr_for_self();
         untyped
-            .untyped_retype(blueprint, &cnode, slot, count)
+            .untyped_retype(blueprint, &cnode, first, count)
             .map_err(refused)
     }
 
@@ -162,11 +158,6 @@ impl Sel4 {
     pub(crate) fn stop_workers(&mut self) -> Result<(), Refused> {
         self.workers.stop().map_err(refused)?;
         self.delete(Slot::Scratch)
-    }
-
-    /// The address of a slot of the second level by its number.
-    pub(crate) fn cptr_at(&self, number: usize) -> CPtr {
-        CPtr::from_bits(self.layout.address_of(Place::Leaf(number)))
     }
 
     /// Makes one object of a whole untyped, and deletes it again.
@@ -181,7 +172,7 @@ impl Sel4 {
 
     /// The path of a slot.
     pub(crate) fn path(&self, slot: Slot) -> AbsoluteCPtr {
-        self.layout.path(self.top, self.layout.place(slot))
+        self.layout.path(self.top, self.layout.number(slot))
     }
 
     /// An address space.
@@ -335,18 +326,17 @@ impl Kernel for Sel4 {
     ) -> Result<(), (usize, Refused)> {
         let (vspace, rights, attributes) =
             (self.vspace(vspace), rights(how), attributes(how.cache));
-        let stride = self.layout.page_stride();
-        let mut slot = self.cptr(Slot::Page(Page(frames.start as u32))).bits();
+        let first = self.layout.number(Slot::Page(Page(frames.start as u32)));
         // The buffer is lent once for all of them.
         sel4::with_ipc_buffer_mut(|buffer| {
-            for index in 0..frames.len() {
-                let frame: cap::UnspecifiedPage = CPtr::from_bits(slot).cast();
-                let address = address + index * PAGE_SIZE;
+            let mut address = address;
+            for number in first..first + frames.len() {
+                let frame: cap::UnspecifiedPage = cspace::address(number).cast();
                 frame
                     .with(&mut *buffer)
                     .frame_map(vspace, address, rights.clone(), attributes)
-                    .map_err(|error| (index, refused(error)))?;
-                slot += stride;
+                    .map_err(|error| (number - first, refused(error)))?;
+                address += PAGE_SIZE;
             }
             Ok(())
         })

@@ -38,8 +38,6 @@ use check::Check;
 use kernel_sequences::{Generator, Release, encode};
 use sel4_root_task::root_task;
 
-/// Slots at the end of the kernel's own CNode that boot leaves alone.
-const SLOTS_LEFT: usize = 1;
 /// Outcomes that stand in one line.
 const OUTCOMES_A_LINE: usize = 100;
 /// What an outcome takes at the most: a letter and sixteen digits.

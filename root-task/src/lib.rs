@@ -40,10 +40,8 @@ use kmalloc_manifest::System;
 use system::Directory;
 use trace::{Channel, Sampler};
 
+pub use ports::slots_left;
 pub use untypeds::Piece;
-
-/// Slots at the end of the kernel's own CNode that the server leaves to the rest of the root task.
-pub const SLOTS_LEFT: usize = 16;
 
 /// What QEMU's exit status is made of.
 mod exit_code {
@@ -120,8 +118,8 @@ fn wants_devices(system: &System) -> bool {
 }
 
 /// Boots, serves until the last client has ended, and closes the books; whether all went well. `untypeds` are the server's
-/// from here on, together with all empty slots of the kernel's CNode but the last [`SLOTS_LEFT`]. The calling thread's CSpace grows by a
-/// level on top; what was known at boot keeps its address.
+/// from here on, together with all empty slots of the root task's CNode but [`slots_left`]. The calling thread's CSpace becomes
+/// a larger CNode; what was known at boot, and what is in the slots left, keeps its address.
 pub fn run(bootinfo: &sel4::BootInfoPtr, untypeds: Vec<Piece>) -> bool {
     let system = match System::decode(system::archive()) {
         Ok(system) => system,

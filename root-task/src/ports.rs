@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! The server's IO ports. Their capabilities lie in the first empty slots of the kernel's own CNode.
+//! The server's IO ports. Their capabilities lie in the first slots that are empty at boot; then come those of others.
 
 use crate::console;
+use core::ops::Range;
 use sel4::{BootInfoPtr, CPtr};
 use sel4_extension::IOPort;
 
@@ -17,6 +18,24 @@ pub const PCI: usize = 3;
 pub const TRACE: usize = 4;
 /// How many of them hold ports.
 pub const SLOTS: usize = 5;
+
+/// Slots that the server leaves to the rest of the root task.
+const SLOTS_LEFT: usize = 16;
+/// Slots for the pieces of untypeds, before the server has its own CNode.
+const SPLIT_SLOTS: usize = 1024;
+
+/// The slots that the server leaves to the rest of the root task: 16, empty at boot. What is in them when the server is run
+/// stays at its address.
+pub fn slots_left(bootinfo: &BootInfoPtr) -> Range<usize> {
+    let first = bootinfo.empty().range().start + SLOTS;
+    first..first + SLOTS_LEFT
+}
+
+/// The slots for the pieces of untypeds. Behind the last of them, boot knows of nothing.
+pub fn split_slots(bootinfo: &BootInfoPtr) -> Range<usize> {
+    let first = slots_left(bootinfo).end;
+    first..(first + SPLIT_SLOTS).min(bootinfo.empty().range().end)
+}
 
 /// Gets the console going, before anything can fail.
 pub fn start_console(bootinfo: &BootInfoPtr) -> sel4::Result<()> {

@@ -42,6 +42,11 @@ impl Untypeds {
         self.empty.next().ok_or(TakeError::NoSlot)
     }
 
+    /// No slot from this one on has been taken.
+    pub fn next_slot(&self) -> usize {
+        self.empty.start
+    }
+
     /// An untyped of just 2^`size_bits` bytes: the smallest piece that is large enough, halved as often as needed.
     pub fn take(&mut self, size_bits: usize) -> Result<Piece, TakeError> {
         let fits = |piece: &&Piece| piece.size_bits >= size_bits;

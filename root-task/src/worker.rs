@@ -16,7 +16,7 @@ use kmalloc_bucket::size_class::PAGE_SIZE;
 use kmalloc_server::client::Badge;
 use kmalloc_server::kernel::Worker;
 use sel4::{
-    BootInfoPtr, CNodeCapData, CPtr, CapRightsBuilder, IpcBuffer, MessageInfoBuilder,
+    AbsoluteCPtr, BootInfoPtr, CPtr, CapRightsBuilder, IpcBuffer, MessageInfoBuilder,
     ObjectBlueprint, UserContext, Word, cap,
 };
 use sel4_extension::thread::{
@@ -96,12 +96,21 @@ pub struct Workers {
 
 impl Workers {
     /// Makes the workers. They run as soon as the root task gives up its first priority.
-    pub fn start(maker: &mut Maker<'_>, bootinfo: &BootInfoPtr) -> Result<Workers, BootError> {
+    pub fn start(
+        maker: &mut Maker<'_>,
+        bootinfo: &BootInfoPtr,
+        endpoint: &AbsoluteCPtr,
+    ) -> Result<Workers, BootError> {
         let [reclaimer, cleaner] = Worker::ALL;
+        let mut start = |worker: Worker, priority, run| {
+            let mut mint = |fault| mint_endpoint(maker, endpoint, Badge::of_worker(worker, fault));
+            let endpoints = [mint(false)?, mint(true)?];
+            start(maker, bootinfo, endpoints, worker, priority, run)
+        };
         Ok(Workers {
             handles: [
-                start(maker, bootinfo, reclaimer, CLIENTS_PRIORITY, reclaimer::run)?,
-                start(maker, bootinfo, cleaner, CLEANER_PRIORITY, cleaner::run)?,
+                start(reclaimer, CLIENTS_PRIORITY, reclaimer::run)?,
+                start(cleaner, CLEANER_PRIORITY, cleaner::run)?,
             ],
         })
     }
@@ -144,6 +153,7 @@ impl Workers {
 fn start(
     maker: &mut Maker<'_>,
     bootinfo: &BootInfoPtr,
+    [endpoint, faults]: [CPtr; 2],
     worker: Worker,
     priority: Word,
     run: extern "C" fn(&'static Equipment) -> !,
@@ -152,8 +162,6 @@ fn start(
     let tcb: cap::Tcb = maker.cptr(tcb).cast();
     let notification = maker.make(ObjectBlueprint::Notification, 1)?;
     let notification: cap::Notification = maker.cptr(notification).cast();
-    let endpoint = mint_endpoint(maker, Badge::of_worker(worker, false))?;
-    let faults = mint_endpoint(maker, Badge::of_worker(worker, true))?;
     let sched_context = match SCHED_CONTEXT {
         Some(blueprint) => {
             let number = maker.make(blueprint, 1)?;
@@ -169,7 +177,7 @@ fn start(
     tcb.tcb_set_up(&Thread {
         authority: sel4::init_thread::slot::TCB.cap(),
         cspace_root: maker.top,
-        cspace_root_data: CNodeCapData::skip_high_bits(maker.layout.depth()),
+        cspace_root_data: maker.layout.guard(),
         vspace_root: sel4::init_thread::slot::VSPACE.cap(),
         ipc_buffer: buffer.addr() as Word,
         ipc_buffer_frame: image_frame(bootinfo, buffer.addr()),
@@ -204,13 +212,15 @@ fn start(
 }
 
 /// The server's endpoint, with a badge.
-fn mint_endpoint(maker: &mut Maker<'_>, badge: Badge) -> Result<CPtr, BootError> {
+fn mint_endpoint(
+    maker: &mut Maker<'_>,
+    endpoint: &AbsoluteCPtr,
+    badge: Badge,
+) -> Result<CPtr, BootError> {
     let number = maker.take_slot()?;
     // As for clients: a call needs Grant to take the kernel's fast path, and a fault to be answered at all.
     let rights = CapRightsBuilder::none().write(true).grant(true).build();
-    maker
-        .path(number)
-        .mint(&maker.endpoint(), rights, badge.pack())?;
+    maker.path(number).mint(endpoint, rights, badge.pack())?;
     Ok(maker.cptr(number))
 }
 

@@ -56,7 +56,7 @@ pub const RETYPE_MAX: usize = 256;
 pub const ASID_POOL_SIZE: usize = 512;
 /// Those that nobody gets: 0 stands for none, and the root task has 1.
 pub const ASIDS_TAKEN: u16 = 2;
-/// Slots of the CNodes that all but pages lie in.
+/// Slots for copies, with which the CNode ends.
 const ROW_SLOTS: usize = 1 << 12;
 /// log2 of the bytes of the largest untyped.
 const UNTYPED_BITS_MAX: u32 = 47;

@@ -126,9 +126,9 @@ impl FakeKernel {
 /// How many slots there are in a CNode from one on, as the root task lays them out.
 fn room(first: Slot) -> usize {
     match first {
-        Slot::Chunk(chunk) => ROW_SLOTS - chunk.index() % ROW_SLOTS,
+        // The last slots of the CNode, on a small machine.
         Slot::Copy(copy) => ROW_SLOTS - copy as usize % ROW_SLOTS,
-        // They lie in the top CNode, which has room for all of them.
+        // Behind all others there are more.
         _ => usize::MAX,
     }
 }

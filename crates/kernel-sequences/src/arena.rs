@@ -29,9 +29,9 @@ pub const OBJECTS: [ClientObject; 7] = [
 ];
 /// How many of them every kernel has.
 pub const OBJECTS_EVERYWHERE: usize = 5;
-/// Slots for copies: the first ones, and the last ones of the CNode that they lie in.
+/// Slots for copies: the first ones, and the last ones of the CNode.
 pub const COPIES: [Range<usize>; 2] = [0..16, ROW_SLOTS - 8..ROW_SLOTS];
-/// Slots of the CNodes that all but pages lie in.
+/// Slots for copies on a machine of up to 128 MiB. The CNode ends with them.
 pub const ROW_SLOTS: usize = 1 << 12;
 
 const LARGE_FRAMES_AT: usize = LARGES;

@@ -185,8 +185,7 @@ impl BitSet {
         // The topmost level is one word: from there each level says where to look in the one below.
         let mut position = 0;
         for words in self.levels.iter().rev() {
-            let word = words.get(position).copied().filter(|word| *word != 0)?;
-            position = position * 64 + (word.ilog2() as usize);
+            position = position * 64 + words.get(position)?.checked_ilog2()? as usize;
         }
         Some(position)
     }

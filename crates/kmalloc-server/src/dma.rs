@@ -170,10 +170,10 @@ impl<K: Kernel> Server<K> {
     fn take_dma_pages(&mut self, client: ClientIndex, pages: Range<usize>) -> Result<(), Error> {
         let chunk = Page(pages.start as u32).chunk();
         let is_chunk = chunk.pages() == pages;
-        if is_chunk && self.physical.is_ready_chunk(chunk) {
-            self.take_ready(pages.clone());
-        } else if is_chunk && self.physical.is_clean_chunk(chunk) {
+        if is_chunk && self.physical.is_clean_chunk(chunk) {
             self.take_fresh_chunk(chunk)?;
+        } else if is_chunk && self.physical.is_ready_chunk(chunk) {
+            self.take_ready(pages.clone());
         } else {
             for (_, pages) in by_chunk(pages.clone()) {
                 while let Some(step) = self.physical.next_step_for_run(pages.clone()) {

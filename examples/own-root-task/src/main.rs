@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use root_task::{Piece, SLOTS_LEFT, print_line};
+use root_task::{Piece, print_line, slots_left};
 use sel4::{CPtr, CPtrBits, CapRights, ObjectBlueprint, cap};
 use sel4_root_task::root_task;
 
@@ -54,7 +54,7 @@ fn make_notification(
     piece: Piece,
 ) -> sel4::Result<cap::Notification> {
     let root = sel4::init_thread::slot::CNODE.cap();
-    let first = bootinfo.empty().range().end - SLOTS_LEFT;
+    let first = slots_left(bootinfo).start;
     let place = |slot: usize| root.absolute_cptr(CPtr::from_bits(slot as CPtrBits));
     let blueprint = ObjectBlueprint::Notification;
     piece

@@ -7,13 +7,15 @@
 //! outlive its own.
 
 use super::make;
+use crate::cspace;
 use crate::kernel::{Sel4, refused};
+use crate::ports;
 use kernel_sequences::{Access, Touched};
 use kmalloc_server::kernel::{
     ClientIndex, ClientObject, Kernel, Mapping, Object, Refused, Slot, Table, ThreadIndex,
 };
 use kmalloc_server::physical::{Chunk, Large, Page};
-use sel4::{BootInfoPtr, CNodeCapData, CPtr, CapRightsBuilder, Fault, UserContext, Word, cap};
+use sel4::{BootInfoPtr, CPtr, CapRightsBuilder, Fault, UserContext, Word, cap};
 use sel4_extension::thread::{
     FaultEndpoint, REPLY, SCHED_CONTEXT, TcbExtension, Thread, configure_sched_context,
     reply_authority,
@@ -84,8 +86,7 @@ impl Probe {
         kernel.write_page(code, WRITE_OFFSET, &WRITE)?;
 
         // The slot that boot left alone.
-        let faults =
-            CPtr::from_bits((bootinfo.empty().range().end - crate::SLOTS_LEFT) as sel4::CPtrBits);
+        let faults = cspace::address(ports::slots_left(bootinfo).start);
         let rights = CapRightsBuilder::none().write(true).grant(true).build();
         sel4::init_thread::slot::CNODE
             .cap()
@@ -114,7 +115,7 @@ impl Probe {
         self.tcb.tcb_set_up(&Thread {
             authority: sel4::init_thread::slot::TCB.cap(),
             cspace_root: sel4::init_thread::slot::CNODE.cap(),
-            cspace_root_data: guard(),
+            cspace_root_data: kernel.layout.guard(),
             vspace_root: sel4::init_thread::slot::VSPACE.cap(),
             ipc_buffer: CODE_ADDRESS as Word,
             ipc_buffer_frame: kernel.frame(buffer),
@@ -160,19 +161,21 @@ impl Probe {
         };
         kernel.copy(Slot::Page(self.code), CODE)?;
         kernel.map_page(CODE, space, CODE_ADDRESS, how)?;
-        self.set_space(kernel.vspace(space)).map_err(refused)
+        self.set_space(kernel, kernel.vspace(space))
+            .map_err(refused)
     }
 
-    fn set_space(&self, space: cap::VSpace) -> sel4::Result<()> {
+    fn set_space(&self, kernel: &Sel4, space: cap::VSpace) -> sel4::Result<()> {
         let cspace = sel4::init_thread::slot::CNODE.cap();
-        self.tcb.tcb_set_space(self.faults, cspace, guard(), space)
+        self.tcb
+            .tcb_set_space(self.faults, cspace, kernel.layout.guard(), space)
     }
 
     /// Takes all of that away again.
     fn leave(&self, kernel: &mut Sel4) -> Result<(), Refused> {
         let own = sel4::init_thread::slot::VSPACE.cap();
         self.tcb.tcb_suspend().map_err(refused)?;
-        self.set_space(own).map_err(refused)?;
+        self.set_space(kernel, own).map_err(refused)?;
         let (chunk, _) = self.tables;
         // Tables first: then it makes no difference whether the code was mapped at all, or is unmapped by this.
         kernel.revoke(Slot::Chunk(chunk))?;
@@ -207,9 +210,4 @@ impl Probe {
             _ => Err(UNEXPECTED),
         })
     }
-}
-
-/// The guard with which the kernel's own CNode is a CSpace.
-fn guard() -> CNodeCapData {
-    CNodeCapData::skip_high_bits(sel4::sel4_cfg_usize!(ROOT_CNODE_SIZE_BITS))
 }

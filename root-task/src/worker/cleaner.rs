@@ -79,7 +79,7 @@ pub extern "C" fn run(equipment: &'static Equipment) -> ! {
         loop {
             let [what, slot, mask, _] = equipment.call([report as Word, 0]);
             let result = match what {
-                what::PAGES => zero_pages(equipment, slot, mask),
+                what::PAGES => zero_pages(slot, mask),
                 what::UNTYPED => clean_untyped(equipment, slot),
                 what::GATHER => gather(equipment, slot),
                 what::FRAMES => make_frames(equipment, Chunk(slot as u32)),
@@ -95,9 +95,8 @@ pub extern "C" fn run(equipment: &'static Equipment) -> ! {
 }
 
 /// Zeroes frames through a window that nobody else uses.
-fn zero_pages(equipment: &Equipment, first: CPtrBits, mask: Word) -> sel4::Result<()> {
-    let stride = equipment.layout.page_stride() as usize;
-    let slots = (first..).step_by(stride).take(CHUNK_PAGES).enumerate();
+fn zero_pages(first: CPtrBits, mask: Word) -> sel4::Result<()> {
+    let slots = (first..).take(CHUNK_PAGES).enumerate();
     for (_, slot) in slots.filter(|(index, _)| mask >> index & 1 == 1) {
         let frame: cap::Granule = CPtr::from_bits(slot).cast();
         frame.frame_map(
@@ -119,19 +118,17 @@ fn zero_pages(equipment: &Equipment, first: CPtrBits, mask: Word) -> sel4::Resul
 /// there is, so the next retype has next to nothing to zero.
 fn clean_untyped(equipment: &Equipment, untyped: CPtrBits) -> sel4::Result<()> {
     let (top, layout) = (equipment.top, equipment.layout);
-    let scratch = layout.place(Slot::Scratch);
-    let (cnode, slot) = layout.cnode(top, scratch);
+    let scratch = layout.number(Slot::Scratch);
+    let cnode = top.absolute_cptr_for_self();
     let untyped: cap::Untyped = CPtr::from_bits(untyped).cast();
-    untyped.untyped_retype(&blueprint(Object::Untyped(GRAIN_BITS)), &cnode, slot, 1)?;
+    untyped.untyped_retype(&blueprint(Object::Untyped(GRAIN_BITS)), &cnode, scratch, 1)?;
     layout.path(top, scratch).delete()
 }
 
 /// Deletes all chunks and frames of a large page, then cleans it.
 fn gather(equipment: &Equipment, untyped: CPtrBits) -> sel4::Result<()> {
     let (top, layout) = (equipment.top, equipment.layout);
-    let revoked = top
-        .absolute_cptr_from_bits_with_depth(untyped, layout.depth())
-        .revoke();
+    let revoked = layout.path(top, untyped as usize).revoke();
     // The kernel knows no reason to refuse this; what would be left of the large page then, nobody could say.
     if let Err(error) = revoked {
         panic!("the cleaner can't revoke a large page: {error}");
@@ -166,7 +163,7 @@ fn make(
     count: usize,
 ) -> sel4::Result<()> {
     let (top, layout) = (equipment.top, equipment.layout);
-    let untyped: cap::Untyped = CPtr::from_bits(layout.address_of(layout.place(from))).cast();
-    let (cnode, slot) = layout.cnode(top, layout.place(first));
-    untyped.untyped_retype(&blueprint(object), &cnode, slot, count)
+    let untyped: cap::Untyped = layout.cptr(from).cast();
+    let (cnode, first) = (top.absolute_cptr_for_self(), layout.number(first));
+    untyped.untyped_retype(&blueprint(object), &cnode, first, count)
 }
