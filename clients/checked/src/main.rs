@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Makes the mistakes that the heap finds in checked mode, each of which has to be reported once, with pointer, class and
 //! call. With the argument `panic` it makes one without a hook for them, and has to end by it. With `watch` it starts others
-//! (`leak`), and finds what these had in use when they were ended.
+//! (`leak`), and finds what these had in use when they were ended; with `besiege` it starts others that attack their own heap
+//! (`attack`).
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
+mod attacks;
 mod leaks;
 
 use alloc::boxed::Box;
@@ -44,6 +46,8 @@ fn main() -> u8 {
         Some("panic") => return without_a_hook(),
         Some("watch") => return client_test::run(leaks::TESTS),
         Some("leak") => return leaks::leak(),
+        Some("besiege") => return client_test::run(attacks::TESTS),
+        Some("attack") => return attacks::attack(),
         _ => {}
     }
     set_violation_hook(|violation| {

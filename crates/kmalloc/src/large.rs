@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Books of the large blocks: how many bytes each has, and the few freed ones that are kept for the next request.
 
+#[cfg(feature = "checked")]
+mod checked;
 mod table;
 
 use crate::source::Source;
 use crate::{Error, bad_pointer};
+#[cfg(feature = "checked")]
+pub(crate) use checked::prepare;
 use core::ptr::NonNull;
 pub(crate) use table::Table;
 
@@ -22,6 +26,9 @@ pub(crate) struct Large {
     /// Freed blocks and their bytes, the oldest first.
     cache: [Option<(NonNull<u8>, usize)>; CACHE_LENGTH],
     cached_bytes: usize,
+    /// Freed blocks that something was written to, until that is reported.
+    #[cfg(feature = "checked")]
+    damaged: [Option<(NonNull<u8>, usize)>; CACHE_LENGTH],
 }
 
 // SAFETY: the blocks it names are reached through the one `Large` that names them.
@@ -33,6 +40,8 @@ impl Large {
             table: Table::new(),
             cache: [None; CACHE_LENGTH],
             cached_bytes: 0,
+            #[cfg(feature = "checked")]
+            damaged: [None; CACHE_LENGTH],
         }
     }
 
@@ -109,6 +118,10 @@ impl Large {
 
     /// A kept block for a request of `bytes`. A power of two gets exactly its size: the lists of a thread rely on it.
     fn take_cached(&mut self, bytes: usize, align: usize) -> Option<(NonNull<u8>, usize)> {
+        if cfg!(feature = "checked") {
+            // Freed blocks wait, and are not used again.
+            return None;
+        }
         let place = self.cache.iter().rposition(|entry| {
             entry.is_some_and(|(block, size)| {
                 let slack = if bytes.is_power_of_two() {
@@ -124,6 +137,8 @@ impl Large {
 
     fn drop_oldest<S: Source>(&mut self, source: &S) {
         if let Some((block, bytes)) = self.take_place(0) {
+            #[cfg(feature = "checked")]
+            self.look_for_writes(block, bytes);
             // SAFETY: a kept block has that many bytes, and nothing uses it.
             unsafe { source.large_free(block, bytes) };
         }

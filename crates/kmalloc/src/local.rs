@@ -4,6 +4,8 @@
 mod collect;
 mod pages;
 mod runs;
+#[cfg(feature = "checked")]
+mod sealed;
 
 use crate::segment::{Segment, SegmentList};
 use crate::shared::Shared;
@@ -15,6 +17,8 @@ use kmalloc_bucket::resident::buckets::{BUCKET_SLOTS_MAX, Bucket, Geometry};
 use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, OCTAVE_COUNT, OCTAVE_MIN, octave_of};
 use kmalloc_bucket::resident::tags::Tag;
 use kmalloc_bucket::resident::{PAGE_SIZE, page_of};
+#[cfg(feature = "checked")]
+pub(crate) use sealed::Damaged;
 
 /// A free block, as far as the heap looks into it.
 pub(crate) struct Block {
@@ -89,6 +93,9 @@ pub(crate) struct Local {
     /// Freed runs that are not used again yet.
     #[cfg(feature = "checked")]
     pub run_quarantine: crate::checked::Queue,
+    /// Segments were lost since their books could not be believed any more.
+    #[cfg(feature = "checked")]
+    has_lost: bool,
 }
 
 /// Calls of `kfree` between two counts of the free blocks, at least.
@@ -111,6 +118,8 @@ impl Local {
             quarantine: [crate::checked::Queue::NONE; BUCKET_SLOTS_MAX],
             #[cfg(feature = "checked")]
             run_quarantine: crate::checked::Queue::NONE,
+            #[cfg(feature = "checked")]
+            has_lost: false,
         }
     }
 
@@ -179,7 +188,12 @@ impl Local {
         }
         let size = self.geometry.bucket(slot).block_size;
         let fresh = &mut self.fresh[slot];
-        let count = (CARVE_SIZE / size).clamp(1, fresh.left / size);
+        let count = if cfg!(feature = "checked") {
+            // What was never cut has no link that could be overwritten.
+            1
+        } else {
+            (CARVE_SIZE / size).clamp(1, fresh.left / size)
+        };
         let first = fresh.next;
         // SAFETY: `count` blocks from `first` lie in the uncut part of a mapped bucket, which is this thread's own.
         unsafe {
@@ -190,11 +204,6 @@ impl Local {
                 rest = block;
             }
             self.heads[slot] = rest;
-            #[cfg(feature = "checked")]
-            for index in 0..count {
-                let block = NonNull::new_unchecked(first.add(index * size));
-                crate::checked::Trailer::of(block, size).set_free(&shared.secret);
-            }
             fresh.next = first.add(count * size);
             fresh.left -= count * size;
             Ok(NonNull::new_unchecked(first))
@@ -221,6 +230,7 @@ impl Local {
                 use crate::checked::{Trailer, bucket_end};
                 let (last, size) = bucket_end(Segment::page_address(segment, page), bucket);
                 Trailer::of(last, size).set_free(&shared.secret);
+                self.stamp_in_front(&shared.secret, segment, page);
             }
             Ok(Fresh {
                 next: Segment::page_address(segment, page).as_ptr(),

@@ -19,6 +19,9 @@ pub(crate) struct Segment {
     pub owner: *const ThreadHeap,
     pub tags: PageTags,
     pub books: Books,
+    /// What all of it was when the heap last wrote to it.
+    #[cfg(feature = "checked")]
+    pub seals: crate::checked::Seals,
 }
 
 /// What only the owner of a segment looks at.
@@ -67,6 +70,8 @@ impl Segment {
             owner,
             tags: PageTags::new(),
             books,
+            #[cfg(feature = "checked")]
+            seals: crate::checked::Seals::NONE,
         };
         // SAFETY: the header lies in the first page, which is mapped and unused; colours are multiples of a cache
         // line, which aligns it.
@@ -179,6 +184,23 @@ impl SegmentList {
             }
         }
         self.last = segment.as_ptr();
+    }
+
+    /// Ends the list behind `segment`, or before the first one.
+    ///
+    /// # Safety
+    ///
+    /// `segment` is in this list.
+    #[cfg(feature = "checked")]
+    pub unsafe fn end_behind(&mut self, segment: Option<NonNull<Segment>>) {
+        match segment {
+            Some(segment) => {
+                // SAFETY: segments in the list are open and the caller's own.
+                unsafe { (*segment.as_ptr()).books.next = ptr::null_mut() };
+                self.last = segment.as_ptr();
+            }
+            None => *self = SegmentList::new(),
+        }
     }
 
     /// Takes `segment` out.

@@ -96,6 +96,24 @@ impl<S: Source> Shared<S> {
         unsafe { self.large.lock().free(&self.source, block) }
     }
 
+    /// As [`Large::look`].
+    #[cfg(feature = "checked")]
+    pub fn large_look(&self) -> bool {
+        self.large.lock().look()
+    }
+
+    /// As [`Large::is_waiting`].
+    #[cfg(feature = "checked")]
+    pub fn large_is_waiting(&self, block: NonNull<u8>) -> bool {
+        self.large.lock().is_waiting(block)
+    }
+
+    /// As [`Large::take_damaged`].
+    #[cfg(feature = "checked")]
+    pub fn large_take_damaged(&self) -> Option<(NonNull<u8>, usize)> {
+        self.large.lock().take_damaged()
+    }
+
     pub fn large_flush(&self) {
         self.large.lock().flush(&self.source);
     }

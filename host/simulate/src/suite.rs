@@ -23,6 +23,7 @@ mod host;
 mod packages;
 mod sequences;
 mod shown;
+mod vandal;
 
 /// Lines of a failed run's serial output that are shown.
 const SERIAL_LINES: usize = 60;
@@ -116,6 +117,7 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
     }
     if !arguments.host && !is_interrupted() {
         sequences::run(&mut bench, arguments, &mut results)?;
+        vandal::run(&mut bench, project, arguments, &mut results);
     }
     if !arguments.host && !is_interrupted() {
         guard::run(project, arguments, &mut results)?;
@@ -158,7 +160,7 @@ fn meant(
         results.wants(name) || clients.any(|client| results.wants(&client.name))
     };
     let elsewhere = !documents.is_empty()
-        || [guard::NAME, sequences::NAME]
+        || [guard::NAME, sequences::NAME, vandal::NAME]
             .iter()
             .any(|name| results.filter.starts_with(name))
         || shown::NAME.starts_with(&results.filter);

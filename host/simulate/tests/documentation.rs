@@ -298,23 +298,35 @@ fn sources(folder: &Path, found: &mut String) {
     }
 }
 
-#[test]
-fn every_test_that_a_promise_names_is_there() {
+/// Asserts that the tests in the last column of a section's tables are there, and that there are more than so many.
+fn assert_tests_are_there(document: &str, section: &str, more_than: usize) {
     let mut code = String::new();
     for folder in ["clients", "crates"] {
         sources(&root().join(folder), &mut code);
     }
-    let document = text("docs/SECURITY.md");
-    let (_, promises) = document.split_once("## Promises").unwrap();
-    let (promises, _) = promises.split_once("\n## ").unwrap();
-    let cells = promises.lines().filter_map(|line| line.split(" | ").nth(1));
+    let document = text(document);
+    let (_, section) = document.split_once(section).unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let cells = section
+        .lines()
+        .filter_map(|line| line.strip_suffix(" |")?.rsplit(" | ").next());
     let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
     let tests: Vec<_> = names.filter(|name| name.contains('_')).collect();
-    assert!(tests.len() > 20, "{tests:?}");
+    assert!(tests.len() > more_than, "{tests:?}");
     for name in tests {
         assert!(
             code.contains(&format!("fn {name}(")) || code.contains(&format!("\"{name}\"")),
             "{name}"
         );
     }
+}
+
+#[test]
+fn every_test_that_a_promise_names_is_there() {
+    assert_tests_are_there("docs/SECURITY.md", "## Promises", 20);
+}
+
+#[test]
+fn every_test_that_an_attack_names_is_there() {
+    assert_tests_are_there("docs/TESTING.md", "## The resident heap under attack", 40);
 }

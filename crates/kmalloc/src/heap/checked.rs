@@ -3,31 +3,29 @@
 //!
 //! It stands on the heap as it is, asks it for 16 bytes more a block, and keeps freed blocks in a queue a class before they
 //! are used again. What is found: see [`Fault`]; by which words: see `crate::checked`. What is not: reads, writes that hit
-//! another block exactly, writes in front of a block that has a run or nothing in front of it, and writes to a freed block of
-//! more than 512 KiB.
+//! what another block's owner may write, and writes to freed blocks that are gone: such a write faults where nothing is
+//! mapped, and is the next owner's affair where something is.
+//!
+//! The heap's lists are empty but for the time of a `trim`: what has a link has its check.
+
+mod inspect;
+mod rest;
 
 use super::Heap;
 use super::slow::Kind;
-use crate::checked::{Call, Fault, State, TRAILER_SIZE, Trailer, bucket_end, report};
-use crate::local::tag_of;
-use crate::segment::Segment;
-use crate::source::{Region, Source};
+use crate::checked::{Call, Fault, LINK_SIZE, State, TRAILER_SIZE, Trailer, report};
+use crate::large::prepare;
+use crate::source::Source;
 use crate::tags::Number;
-use crate::thread_heap::ThreadHeap;
 use crate::threading::Threading;
-use crate::{Error, Tag, bad_pointer};
+use crate::{Error, Tag};
 use core::alloc::{GlobalAlloc, Layout};
 use core::panic::Location;
 use core::ptr::{self, NonNull};
 use kmalloc_bucket::resident::slots::{BUCKET_MASK_MAX, SizeClasses, mask_of};
-use kmalloc_bucket::resident::tags::Tag as PageTag;
-use kmalloc_bucket::resident::{PAGE_SIZE, page_of};
 
-/// Freed blocks of a class that wait before the first of them is used again, and bytes of them.
-const QUARANTINE_LENGTH: usize = 64;
-const QUARANTINE_SIZE: usize = 64 << 10;
-/// Freed runs, of up to 512 KiB, that wait.
-const RUN_QUARANTINE_LENGTH: usize = 4;
+/// Bytes of a block on its way to its thread that hold its link.
+const SENT_LINK_SIZE: usize = size_of::<usize>();
 
 impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// A block, and whether its bytes are known to be zero. It is known by the line that called.
@@ -66,157 +64,47 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
         } else {
             align
         };
+        let (block, zero) = self.take(raw_size, align)?;
         let mask = mask_of(raw_size, align);
-        let rested = if mask <= BUCKET_MASK_MAX {
-            self.take_rested(C::slot_of(mask))?
+        let block_size = if mask <= BUCKET_MASK_MAX {
+            // Its page's tag says the same, unless someone wrote to it.
+            C::GEOMETRY.bucket(C::slot_of(mask)).block_size
         } else {
-            None
-        };
-        let (block, zero) = match rested.or_else(|| self.pop(mask)) {
-            Some(block) => (block, false),
-            None => self.alloc_slow(raw_size, align)?,
+            // SAFETY: the block was just allocated.
+            unsafe { self.kind_of(block)?.size() }
         };
         // SAFETY: the block was just allocated.
         unsafe {
-            let trailer = Trailer::of(block, self.kind_of(block)?.size());
+            let trailer = Trailer::of(block, block_size);
             trailer.set_live(&self.shared.secret, size, number);
         }
         number.take(size);
         Ok((block, zero))
     }
 
-    /// The block of a class that was freed first, if enough wait behind it.
-    fn take_rested(&self, slot: usize) -> Result<Option<NonNull<u8>>, Error> {
+    /// A block that waited long enough, or one that was never used.
+    fn take(&self, size: usize, align: usize) -> Result<(NonNull<u8>, bool), Error> {
+        let mask = mask_of(size, align);
+        if mask > BUCKET_MASK_MAX {
+            return self.alloc_slow(size, align);
+        }
+        let slot = C::slot_of(mask);
+        if let Some(block) = self.take_rested(slot)? {
+            return Ok((block, false));
+        }
         let part = self.current()?;
-        let block_size = C::GEOMETRY.bucket(slot).block_size;
-        let wait = QUARANTINE_LENGTH.min(QUARANTINE_SIZE / block_size);
-        // SAFETY: the part is this thread's own.
-        let queue = unsafe { &mut (*part.local.get()).quarantine[slot] };
-        while queue.length > wait {
-            let rested = queue.pop(&self.shared.secret);
-            if let Some((block, link_whole)) = rested
-                && self.is_untouched(block, block_size, link_whole, Call::Allocate)
-            {
-                return Ok(Some(block));
+        {
+            // SAFETY: the part is this thread's own.
+            let local = unsafe { &mut *part.local.get() };
+            if local.has_fresh(slot) {
+                return Ok((local.refill(&self.shared, part, slot)?, false));
             }
         }
-        Ok(None)
-    }
-
-    /// Whether nothing was written to a queued block.
-    fn is_untouched(&self, block: NonNull<u8>, size: usize, link_whole: bool, call: Call) -> bool {
-        // SAFETY: a queued block is mapped, and nobody's.
-        let trailer = unsafe { Trailer::of(block, size) };
-        let untouched = link_whole
-            && trailer.poison_is_whole()
-            && trailer.state(&self.shared.secret) == State::Free;
-        if !untouched {
-            report(Fault::WriteAfterFree, call, block, size);
+        match self.alloc_slow(size, align) {
+            Ok(block) => Ok(block),
+            // Before nothing is left, what waits need not wait any longer.
+            Err(error) => Ok((self.take_waiting(slot, 0)?.ok_or(error)?, false)),
         }
-        untouched
-    }
-
-    /// What the block in use at `block` is, and the size that was asked for.
-    ///
-    /// # Safety
-    ///
-    /// None beyond the region's: this is where wild pointers are found out.
-    unsafe fn inspect(&self, block: NonNull<u8>, call: Call) -> Result<(Kind, usize), Error> {
-        // SAFETY: `is_known` says that the segment is open.
-        let kind = match unsafe { self.is_known(block).then(|| self.kind_of(block)) } {
-            Some(Ok(kind)) => kind,
-            _ => {
-                report(Fault::BadPointer, call, block, 0);
-                return Err(bad_pointer(block));
-            }
-        };
-        // SAFETY: the block is mapped as far as it reaches.
-        let trailer = unsafe { Trailer::of(block, kind.size()) };
-        let (fault, error) = match trailer.state(&self.shared.secret) {
-            State::Live(size) if trailer.canary_is_whole(size) => {
-                // SAFETY: it was just found to be such a block.
-                if unsafe { self.front_is_whole(block, kind) } {
-                    return Ok((kind, size));
-                }
-                (Fault::Underflow, bad_pointer(block))
-            }
-            State::Free => {
-                let address = block.addr().get() as u64;
-                (Fault::DoubleFree, Error::DoubleFree { address })
-            }
-            State::Blank => (Fault::BadPointer, bad_pointer(block)),
-            State::Live(_) | State::Damaged => (Fault::Overflow, bad_pointer(block)),
-        };
-        report(fault, call, block, kind.size());
-        Err(error)
-    }
-
-    /// Whether a pointer lies where a block could be. Other threads' segments can't be looked up; their pointers are
-    /// believed.
-    fn is_known(&self, block: NonNull<u8>) -> bool {
-        match self.shared.region_of(block) {
-            Some(Region::Large) => true,
-            Some(Region::Resident) => {
-                let Ok(part) = self.current() else {
-                    return false;
-                };
-                // SAFETY: the part is this thread's own.
-                let segments = unsafe { (*part.local.get()).segments() };
-                let mut next = segments.first();
-                while let Some(segment) = next {
-                    // SAFETY: it is in the list; the header of another segment is not touched.
-                    unsafe {
-                        if Segment::of(block) == segment {
-                            return true;
-                        }
-                        next = segments.after(segment);
-                    }
-                }
-                T::SHARED
-            }
-            None => false,
-        }
-    }
-
-    /// Whether what the heap wrote in front of this block is whole: the end of the block there, in the same bucket or the
-    /// one in front. Nothing is known of what is behind a run, or in front of a large block.
-    ///
-    /// # Safety
-    ///
-    /// `block` is a block of this kind in an open segment, or a large block.
-    unsafe fn front_is_whole(&self, block: NonNull<u8>, kind: Kind) -> bool {
-        if let Kind::Large { .. } = kind {
-            return true;
-        }
-        let address = block.addr().get();
-        // SAFETY: as the caller says. A block of the same size is in front of a bucket's further blocks, which are stamped
-        // when they are cut, and a bucket is stamped at its end when it is made.
-        unsafe {
-            if let PageTag::Bucket { index, .. } = tag_of(block)
-                && index * PAGE_SIZE + address % PAGE_SIZE >= kind.size()
-            {
-                return self.is_stamped(block.sub(kind.size()), kind.size());
-            }
-            let (segment, before) = (Segment::of(block), page_of(address) - 1);
-            let PageTag::Bucket { slot, index } = (*segment.as_ptr()).tags.get(before) else {
-                return true;
-            };
-            let start = Segment::page_address(segment, before - index);
-            let (last, size) = bucket_end(start, C::GEOMETRY.bucket(slot));
-            self.is_stamped(last, size)
-        }
-    }
-
-    /// Whether the trailer of a block of `size` bytes is one that the heap wrote.
-    ///
-    /// # Safety
-    ///
-    /// The block is mapped.
-    unsafe fn is_stamped(&self, block: NonNull<u8>, size: usize) -> bool {
-        // SAFETY: as the caller says.
-        let trailer = unsafe { Trailer::of(block, size) };
-        let state = trailer.state(&self.shared.secret);
-        matches!(state, State::Live(_) | State::Free)
     }
 
     /// # Safety
@@ -240,72 +128,21 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
             if let State::Live(size) = trailer.state(&self.shared.secret) {
                 trailer.number(&self.shared.secret).give(size);
             }
-            trailer.set_free(&self.shared.secret);
-            if !self.is_own_block(block, kind) {
+            if let Kind::Large { bytes } = kind {
+                prepare(block, bytes);
+                let freed = self.free_slow(block);
+                self.report_large(Call::Free);
+                return freed;
+            }
+            if !self.is_own(block) {
+                trailer.set_sent(&self.shared.secret);
+                trailer.poison(SENT_LINK_SIZE);
                 return self.free_slow(block);
             }
-            trailer.poison();
-            let part = self.current()?;
-            let local = &mut *part.local.get();
-            let queue = match kind {
-                Kind::Bucket { slot, .. } => &mut local.quarantine[slot],
-                _ => &mut local.run_quarantine,
-            };
-            if let Some(damaged) = queue.push(&self.shared.secret, block) {
-                report(Fault::WriteAfterFree, Call::Free, damaged, kind.size());
-            }
-            if local.run_quarantine.length > RUN_QUARANTINE_LENGTH {
-                self.free_rested_run(part, Call::Free);
-            }
+            trailer.set_free(&self.shared.secret);
+            trailer.poison(LINK_SIZE);
+            self.rest(self.current()?, block, kind, Call::Free);
             Ok(())
-        }
-    }
-
-    /// Whether the block is one that waits before it is used again.
-    ///
-    /// # Safety
-    ///
-    /// `block` is a block of this kind.
-    unsafe fn is_own_block(&self, block: NonNull<u8>, kind: Kind) -> bool {
-        // SAFETY: as the caller says: what is not large lies in an open segment.
-        !matches!(kind, Kind::Large { .. }) && unsafe { self.is_own(block) }
-    }
-
-    /// Frees the run that waited longest; `false` if none waits.
-    fn free_rested_run(&self, part: &ThreadHeap, call: Call) -> bool {
-        // SAFETY: the part is this thread's own; a queued run is nobody's.
-        unsafe {
-            let queue = &mut (*part.local.get()).run_quarantine;
-            let Some((block, link_whole)) = queue.pop(&self.shared.secret) else {
-                return false;
-            };
-            let size = self.kind_of(block).map_or(0, Kind::size);
-            if size > 0 && self.is_untouched(block, size, link_whole, call) {
-                // It was just found to be a run.
-                let _ = self.free_slow(block);
-            }
-        }
-        true
-    }
-
-    /// Puts all blocks that wait on the lists of the heap below.
-    pub(super) fn leave_quarantine(&self, part: &ThreadHeap) {
-        while self.free_rested_run(part, Call::Trim) {}
-        for slot in 0..C::GEOMETRY.slots() {
-            let size = C::GEOMETRY.bucket(slot).block_size;
-            loop {
-                // SAFETY: the part is the caller's own; a queued block is nobody's.
-                unsafe {
-                    let local = &mut *part.local.get();
-                    let Some((block, link_whole)) = local.quarantine[slot].pop(&self.shared.secret)
-                    else {
-                        break;
-                    };
-                    if self.is_untouched(block, size, link_whole, Call::Trim) {
-                        local.push(slot, block);
-                    }
-                }
-            }
         }
     }
 

@@ -2,6 +2,8 @@
 //! What the fast paths lead to when a list is empty, a block is no bucket's, or a size changes.
 
 use super::Heap;
+#[cfg(feature = "checked")]
+use crate::checked::Call;
 use crate::local::{NOT_KEPT, tag_of};
 use crate::segment::Segment;
 use crate::source::{Region, Source};
@@ -90,6 +92,7 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
         let size = size.max(1);
         let part = self.current()?;
         self.drain(part);
+        #[cfg(not(feature = "checked"))]
         if let Some(block) = self.pop(mask_of(size, align)) {
             return Ok((block, false));
         }
@@ -107,6 +110,8 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
         align: usize,
     ) -> Result<(NonNull<u8>, bool), Error> {
         let mask = mask_of(size, align);
+        #[cfg(feature = "checked")]
+        let _open = self.open_books(part, Call::Allocate);
         if mask <= BUCKET_MASK_MAX {
             if C::slot_of(mask) == C::GEOMETRY.largest()
                 && let Some(block) = self.block_of_kept_run(part)
@@ -124,6 +129,8 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
             align.max(PAGE_SIZE)
         };
         if bytes > RUN_SIZE_MAX {
+            #[cfg(feature = "checked")]
+            self.look_at_large(None, Call::Allocate);
             return self.shared.large_alloc(bytes, align);
         }
         // SAFETY: as above.
@@ -187,7 +194,14 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// # Safety
     ///
     /// `part` is this thread's own, `block` is in use and of this kind, and the caller gives it up.
-    unsafe fn free_own(&self, part: &ThreadHeap, block: NonNull<u8>, kind: Kind) {
+    pub(super) unsafe fn free_own(&self, part: &ThreadHeap, block: NonNull<u8>, kind: Kind) {
+        #[cfg(feature = "checked")]
+        let _open = self.open_books(part, Call::Free);
+        #[cfg(feature = "checked")]
+        // SAFETY: the part is the caller's own.
+        if !unsafe { (*part.local.get()).is_kept(&self.shared.secret, block) } {
+            return;
+        }
         // SAFETY: this is the only reference to the part.
         let local = unsafe { &mut *part.local.get() };
         match kind {
@@ -200,6 +214,7 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     }
 
     /// Brings home the blocks that other threads freed.
+    #[cfg(not(feature = "checked"))]
     pub(super) fn drain(&self, part: &ThreadHeap) {
         if !T::SHARED {
             return;
@@ -220,7 +235,13 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
     /// Gives back everything that is not in use.
     pub(super) fn reclaim(&self, part: &ThreadHeap) {
         #[cfg(feature = "checked")]
-        self.leave_quarantine(part);
+        let open = {
+            self.drain(part);
+            self.look_at_large(None, Call::Trim);
+            let open = self.open_books(part, Call::Trim);
+            self.leave_quarantine(part);
+            open
+        };
         for octave in 0..OCTAVE_COUNT {
             // SAFETY: the part is this thread's own; a kept block is unused.
             unsafe {
@@ -238,6 +259,12 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
         let local = unsafe { &mut *part.local.get() };
         local.collect();
         local.release(&self.shared, 0);
+        #[cfg(feature = "checked")]
+        {
+            drop(open);
+            self.enter_quarantine(part);
+            self.report_large(Call::Trim);
+        }
     }
 
     /// Counts the free blocks and gives back what is beyond the reserve.

@@ -76,6 +76,8 @@ impl<S: Source, T: Threading, C: SizeClasses> Heap<S, T, C> {
                 next = local.segments().after(segment);
             }
         }
+        #[cfg(feature = "checked")]
+        local.seal(&self.shared.secret);
         let part = ThreadHeap {
             local: UnsafeCell::new(local),
             ..ThreadHeap::new(C::GEOMETRY)

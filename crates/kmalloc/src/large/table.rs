@@ -22,7 +22,13 @@ pub(crate) struct Table {
     /// How many entries there is room for: 0, or a power of two.
     capacity: usize,
     length: usize,
+    /// What all entries together were when the heap last wrote to them.
+    #[cfg(feature = "checked")]
+    seal: seal::Seal,
 }
+
+#[cfg(feature = "checked")]
+mod seal;
 
 impl Table {
     pub const fn new() -> Table {
@@ -30,6 +36,8 @@ impl Table {
             entries: NonNull::dangling(),
             capacity: 0,
             length: 0,
+            #[cfg(feature = "checked")]
+            seal: seal::Seal::new(),
         }
     }
 
@@ -45,6 +53,8 @@ impl Table {
                 .cast(),
             capacity,
             length: 0,
+            #[cfg(feature = "checked")]
+            seal: seal::Seal::new(),
         };
         let old = core::mem::replace(self, grown);
         for &entry in old.entries() {
@@ -88,6 +98,9 @@ impl Table {
         }
         self.entries_mut()[gap] = 0;
         self.length -= 1;
+        #[cfg(feature = "checked")]
+        self.seal
+            .remove(page_number(block) << PAGES_BITS | (bytes / PAGE_SIZE) as u64);
         Some(bytes)
     }
 
@@ -113,6 +126,8 @@ impl Table {
         }
         self.entries_mut()[place] = entry;
         self.length += 1;
+        #[cfg(feature = "checked")]
+        self.seal.add(entry);
     }
 
     fn find(&self, block: NonNull<u8>) -> Option<usize> {

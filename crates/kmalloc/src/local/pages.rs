@@ -211,6 +211,8 @@ impl Local {
         // SAFETY: the segment was just opened.
         unsafe {
             let segment = Segment::create(base, pages, owner);
+            #[cfg(feature = "checked")]
+            crate::checked::stamp_page(&shared.secret, base);
             self.segments.push_front(segment);
             Ok(segment)
         }
@@ -258,6 +260,13 @@ impl Local {
             self.mapped_pages += mapped;
             // SAFETY: the segment is this thread's own.
             unsafe { (*segment.as_ptr()).books.mapped.insert(first, mapped) };
+            #[cfg(feature = "checked")]
+            // SAFETY: the page was just mapped, and is free.
+            unsafe {
+                // The one behind it may be in use already.
+                let last = Segment::page_address(segment, first + mapped - 1);
+                crate::checked::stamp_page(&shared.secret, last);
+            }
             from = first + mapped;
         }
     }

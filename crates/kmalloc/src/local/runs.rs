@@ -144,6 +144,8 @@ impl Local {
         // SAFETY: the pages are mapped and were just taken.
         unsafe {
             (*segment.as_ptr()).tags.set_run(page, pages);
+            #[cfg(feature = "checked")]
+            self.stamp_in_front(&shared.secret, segment, page);
             Ok(Segment::page_address(segment, page))
         }
     }
