@@ -301,7 +301,7 @@ fn sources(folder: &Path, found: &mut String) {
 #[test]
 fn every_test_that_a_promise_names_is_there() {
     let mut code = String::new();
-    for folder in ["clients", "crates"] {
+    for folder in ["clients", "crates", "host"] {
         sources(&root().join(folder), &mut code);
     }
     let document = text("docs/SECURITY.md");
