@@ -23,6 +23,7 @@ mod host;
 mod packages;
 mod sequences;
 mod shown;
+mod watchdog;
 
 /// Lines of a failed run's serial output that are shown.
 const SERIAL_LINES: usize = 60;
@@ -118,6 +119,7 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
         sequences::run(&mut bench, arguments, &mut results)?;
     }
     if !arguments.host && !is_interrupted() {
+        watchdog::run(project, arguments, &mut results)?;
         guard::run(project, arguments, &mut results)?;
         shown::run(project, arguments, &mut results);
     }
@@ -158,7 +160,7 @@ fn meant(
         results.wants(name) || clients.any(|client| results.wants(&client.name))
     };
     let elsewhere = !documents.is_empty()
-        || [guard::NAME, sequences::NAME]
+        || [guard::NAME, sequences::NAME, watchdog::NAME]
             .iter()
             .any(|name| results.filter.starts_with(name))
         || shown::NAME.starts_with(&results.filter);
