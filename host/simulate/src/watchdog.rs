@@ -166,7 +166,7 @@ impl<'a, L: Look> Watchdog<'a, L> {
             .max_by_key(|(_, count)| **count);
         let what = match (most, server) {
             (Some((Place::Idle, _)), _) => {
-                "everybody waits, and nothing will wake them: the server for requests, clients for an answer or an event".into()
+                "everybody waits: the server for requests, clients for answers or events".into()
             }
             (_, Some((place, count))) => format!(
                 "the server answers nobody: in {LOOKS} looks no client ran, but {count} times {place}"
