@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 use crate::sizes::free;
-use client_test::{Outcome, check, check_eq, ok};
+use client_test::{Outcome, check_eq, ok};
 use core::ptr::{null_mut, without_provenance_mut};
 use kmalloc::served::{self, DmaOptions};
 use kmalloc::{Error, Flags, Window};
@@ -156,7 +156,11 @@ pub fn other_calls_check_pointers() -> Outcome {
     let resized = unsafe { served::krealloc(without_provenance_mut(inside), 10, Flags::empty()) };
     check_eq!(resized.err(), refused.err());
     ok!(free(block));
-    check!(served::ksize(block.as_ptr()).is_err());
+    let address = block.addr().get() as u64;
+    check_eq!(
+        served::ksize(block.as_ptr()),
+        Err(Error::BadPointer { address })
+    );
     Ok(())
 }
 

@@ -78,9 +78,11 @@ fn krealloc(counts: &mut [u64]) -> Result<(), Error> {
         *block = served::kmalloc(64, Flags::empty())?;
     }
     for (sample, block) in counts.iter_mut().zip(&mut *blocks) {
-        // SAFETY: the old block is used no more.
-        let resized =
-            count_result(|| unsafe { served::krealloc(block.as_ptr(), 128, Flags::empty()) })?;
+        let resized = count_result(|| {
+            // SAFETY: the block is in use and ours. What comes back takes its place in the table; if nothing does, the
+            // block is as it was.
+            unsafe { served::krealloc(block.as_ptr(), 128, Flags::empty()) }
+        })?;
         *sample = resized.0;
         *block = resized.1.unwrap_or(*block);
     }

@@ -20,7 +20,17 @@ pub fn quota() -> Outcome {
             }
         }
     }
-    check!(matches!(refused, Some(Error::OverQuota { .. })));
+    let stats = ok!(served::stats());
+    let Some(Error::OverQuota {
+        limit,
+        committed,
+        requested,
+    }) = refused
+    else {
+        return Err(client_test::refused(&refused, "over quota", line!()));
+    };
+    check_eq!((limit, committed), (stats.limit, stats.committed));
+    check!(requested >= 1 << 20 && committed + requested > limit);
     for block in blocks.into_iter().flatten() {
         // SAFETY: the block is used no more.
         ok!(unsafe { HEAP.kfree(block) });

@@ -17,8 +17,8 @@ use kmalloc::process::set_alarm;
 use kmalloc::{Cause, Error, Events, Flags, Heap, ServerSource, SingleThread, served};
 
 #[global_allocator]
-// SAFETY: this program has one thread.
 static HEAP: Heap<ServerSource, SingleThread> =
+    // SAFETY: nothing in this program starts a thread, so no two calls of the heap overlap.
     unsafe { Heap::single_threaded(ServerSource::new()) };
 
 kmalloc::main!(main);

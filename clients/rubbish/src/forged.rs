@@ -8,7 +8,7 @@ use client_test::{Outcome, check_eq, ok};
 use core::fmt::Write;
 use kmalloc::child::Child;
 use kmalloc::process::sel4_task::slot;
-use kmalloc::{Cause, Ended, Error, served};
+use kmalloc::{Cause, Ended, Error, Window, served};
 use kmalloc_protocol::LABEL;
 use kmalloc_protocol::message::WORDS_MAX;
 use sel4::Word;
@@ -131,6 +131,48 @@ pub fn ends_that_are_asked_for() -> Outcome {
     Ok(())
 }
 
+/// Reads and writes where a child has nothing: at both ends of each window, at others' addresses there, below its program, in
+/// the kernel's half, and where no address is. Each ends by a fault at that address.
+pub fn pages_of_nobody() -> Outcome {
+    const PAGE: u64 = 4096;
+    let ends = Window::ALL.map(|window| {
+        [
+            window.base() as u64,
+            (window.base() as u64) + (1 << 36) - PAGE,
+        ]
+    });
+    let kernel = [0x8000_0000_0000_u64.wrapping_neg(), 0xffff_ffff_8000_0000];
+    let fixed = [0, PAGE, 0x3000_0000, 0x7fff_ffff_e000];
+    let random = |seed| {
+        let mut random = Random::new(seed, 2);
+        let window = Window::ALL[random.next() as usize % Window::ALL.len()];
+        window.base() as u64 + random.next() % (1 << 36)
+    };
+    let places = ends.into_iter().flatten().chain(kernel).chain(fixed);
+    for (number, address) in places.chain((0..60).map(random)).enumerate() {
+        let is_write = number as u64 % 2;
+        let ended = ok!(end_of("touch", [address, is_write]));
+        // Release 5.0.0 reports the low half of an address.
+        check_eq!(
+            (address, ended.cause, ended.value as u32),
+            (address, Cause::VmFault, address as u32)
+        );
+    }
+    // What is no address is no fault of memory's: exception 13.
+    for address in [
+        0x8000_0000_0000,
+        0x4000_0000_0000_0000,
+        0xffff_7fff_ffff_fff0,
+    ] {
+        let ended = ok!(end_of("touch", [address, 0]));
+        check_eq!(
+            (address, ended.cause, ended.value),
+            (address, Cause::UserException, 13)
+        );
+    }
+    Ok(())
+}
+
 /// Threads that begin anywhere end their client, by a fault at that place.
 pub fn threads_that_begin_anywhere() -> Outcome {
     for seed in 0..40 {
@@ -176,6 +218,16 @@ pub fn child(what: &str, [first, second]: [u64; 2]) -> Result<(), &'static str> 
         .send(),
         "kill" => drop(kill().map_err(|_| "nobody has its name")?.call()),
         "kill-by-send" => kill().map_err(|_| "nobody has its name")?.send(),
+        "touch" => {
+            let place = core::ptr::without_provenance_mut::<u8>(first as usize);
+            // SAFETY: nothing is there, so nothing is read or written: this program ends.
+            unsafe {
+                match second {
+                    0 => drop(place.read_volatile()),
+                    _ => place.write_volatile(1),
+                }
+            }
+        }
         "thread" => {
             let stack = 0x30_0000 + second * 16;
             let start = Request::StartThread {

@@ -29,6 +29,7 @@ const SHAPES: &[Test] = &[
     ("every_other_label_is_refused", shapes::every_other_label),
     ("capabilities_are_not_taken", shapes::capabilities),
     ("reserved_bits_change_nothing", shapes::reserved_bits),
+    ("no_slot_gives_a_right_to_memory", shapes::slots),
     (
         "truncated_messages_read_nothing_stale",
         shapes::truncated_messages,
@@ -55,6 +56,10 @@ const ENDS: &[Test] = &[
     (
         "an_end_is_taken_by_call_and_by_send",
         forged::ends_that_are_asked_for,
+    ),
+    (
+        "what_is_not_mapped_faults_wherever_it_is_touched",
+        forged::pages_of_nobody,
     ),
     (
         "a_thread_that_begins_anywhere_faults_there",

@@ -5,12 +5,19 @@ use crate::exchange::{Desk, tell};
 use crate::generator::{Random, SLOTS, message_of, message_of_bytes};
 use crate::raw::Message;
 use client_test::{Outcome, check, check_eq, ok};
+use kmalloc::process::sel4_task::slot;
 use kmalloc_protocol::message::{BYTES_MAX, WORDS_MAX, decode_request, encode_long};
 use kmalloc_protocol::{BadMessage, Error, LABEL, PROTOCOL_VERSION, Request};
 use sel4::Word;
 
 /// What this client is called in the manifest.
 pub const NAME: &str = "rubbish";
+/// Slots of a client's CSpace.
+const CSPACE_SLOTS: Word = 1 << 6;
+/// What the kernel says of an invocation of an empty slot.
+const EMPTY: Word = sel4::Error::InvalidCapability.into_sys() as Word;
+/// No kernel has a method with a higher number on x86_64.
+const METHODS: Word = 80;
 /// The seed of words whose value does not matter.
 const SEED: u64 = 0x73_6861_7065;
 
@@ -106,6 +113,43 @@ pub fn capabilities() -> Outcome {
     }
     check_eq!(refused, 2 * 3 * 32);
     check_eq!(desk.served, desk.sent - refused);
+    Ok(())
+}
+
+/// Every slot of the CSpace is invoked with every label that could be a method of the kernel's. All but a few are empty, so
+/// that there is nothing to make an untyped, a frame or a table of, nor a thread or CNode to change.
+pub fn slots() -> Outcome {
+    let mut desk = ok!(Desk::new(NAME));
+    let before = ok!(desk.look());
+    let mut empty = 0;
+    for at in 0..CSPACE_SLOTS {
+        // Messages, whatever their labels: two to the server, one to whoever called. Who invokes them is tested elsewhere.
+        if [slot::SERVER, slot::FAULT, slot::REPLY].contains(&at) {
+            continue;
+        }
+        let is_notification = [slot::NOTIFICATION, slot::PARKING].contains(&at);
+        for label in 0..METHODS {
+            let words = [1, 12, 0, 0, at, 20, 1, 0];
+            let caps = [slot::SERVER, slot::NOTIFICATION, slot::SERVER];
+            let answer = Message::new(label, &words).with_caps(3, caps).call_at(at);
+            let error = answer.info >> 12;
+            // A signal says nothing, whatever else is in the message.
+            if is_notification && error == 0 {
+                check_eq!((at, label, answer.words().len()), (at, label, 0));
+                continue;
+            }
+            check_eq!((at, label, error), (at, label, EMPTY));
+            empty += 1;
+        }
+    }
+    check!(empty >= (CSPACE_SLOTS - 5) * METHODS);
+    // What was signalled is nothing to wait for.
+    sel4::cap::Notification::from_bits(slot::NOTIFICATION).poll();
+    let after = ok!(desk.look());
+    check_eq!(
+        (after.limit, after.committed, after.slots),
+        (before.limit, before.committed, before.slots)
+    );
     Ok(())
 }
 

@@ -63,9 +63,11 @@ impl<'heap, S: Source, T: Threading, C: SizeClasses> CHeap<'heap, S, T, C> {
         flags: c_int,
     ) -> *mut c_void {
         let block = NonNull::new(block.cast());
-        // SAFETY: as the caller says.
-        let result = parse(flags)
-            .and_then(|flags| unsafe { self.0.krealloc_array(block, count, size, flags) });
+        let result = parse(flags).and_then(|flags| {
+            // SAFETY: the caller says that the block is null, which is `None` here, or a block of this heap in use that
+            // it gives up, unless the call fails.
+            unsafe { self.0.krealloc_array(block, count, size, flags) }
+        });
         self.or_null_block(result)
     }
 

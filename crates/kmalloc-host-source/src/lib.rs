@@ -107,18 +107,19 @@ impl HostSource {
             self.resident
                 .store(reserve(RESIDENT_SIZE), Ordering::Relaxed);
             self.large.store(reserve(LARGE_SIZE), Ordering::Relaxed);
-            state.blocks = map_at(
-                ptr::null_mut(),
-                TABLE_SIZE,
-                libc::PROT_READ | libc::PROT_WRITE,
-            )
-            .cast();
+            let accessible = libc::PROT_READ | libc::PROT_WRITE;
+            // SAFETY: the kernel chooses a place where nothing is.
+            state.blocks = unsafe { map_at(ptr::null_mut(), TABLE_SIZE, accessible).cast() };
         }
         state
     }
 
     /// Makes pages accessible, if the limit allows it. They are zero: they are fresh, or were dropped.
-    fn map(&self, at: *mut u8, bytes: usize) -> Result<(), Error> {
+    ///
+    /// # Safety
+    ///
+    /// Nothing uses the pages, which lie in a region that this source reserved.
+    unsafe fn map(&self, at: *mut u8, bytes: usize) -> Result<(), Error> {
         let committed = self.mapped.load(Ordering::Relaxed);
         if bytes > self.limit - committed {
             return Err(Error::OverQuota {
@@ -127,7 +128,7 @@ impl HostSource {
                 requested: bytes as u64,
             });
         }
-        // SAFETY: the pages lie in a region that this source reserved, and nothing uses them.
+        // SAFETY: as the caller says: no page of anybody else changes, and none in use loses its rights.
         let result =
             unsafe { libc::mprotect(at.cast(), bytes, libc::PROT_READ | libc::PROT_WRITE) };
         if result != 0 {
@@ -238,13 +239,13 @@ unsafe impl Source for HostSource {
         let word = word.ok_or(Error::OutOfSlots { limit: 0 })?;
         let bit = state.open[word].trailing_ones() as usize;
         let number = word * 64 + bit;
-        // SAFETY: the segment lies in the region.
+        // SAFETY: the segment lies in the region, and is not open: nothing uses its pages.
         let base = unsafe {
-            self.resident
-                .load(Ordering::Relaxed)
-                .add(number * SEGMENT_SIZE)
+            let region = self.resident.load(Ordering::Relaxed);
+            let base = region.add(number * SEGMENT_SIZE);
+            self.map(base, bytes)?;
+            base
         };
-        self.map(base, bytes)?;
         state.open[word] |= 1 << bit;
         state.pages[number] = (bytes / 4096) as u16;
         Ok(NonNull::new(base).expect("regions do not lie at 0"))
@@ -252,7 +253,8 @@ unsafe impl Source for HostSource {
 
     unsafe fn segment_map(&self, at: NonNull<u8>, bytes: usize) -> Result<(), Error> {
         let mut state = self.lock();
-        self.map(at.as_ptr(), bytes)?;
+        // SAFETY: the pages are in an open segment and not mapped, as the caller says.
+        unsafe { self.map(at.as_ptr(), bytes)? };
         state.pages[self.segment_number(at)] += (bytes / 4096) as u16;
         Ok(())
     }
@@ -276,8 +278,9 @@ unsafe impl Source for HostSource {
     fn large_alloc(&self, bytes: usize, align: usize) -> Result<NonNull<u8>, Error> {
         let mut state = self.lock();
         let block = self.room_alloc(&mut state, bytes, align)?;
-        self.map(block.as_ptr(), bytes)
-            .inspect_err(|_| self.room_free(&mut state, block))?;
+        // SAFETY: the room was just taken from those that nobody has.
+        let mapped = unsafe { self.map(block.as_ptr(), bytes) };
+        mapped.inspect_err(|_| self.room_free(&mut state, block))?;
         Ok(block)
     }
 
@@ -392,7 +395,8 @@ const TABLE_SIZE: usize = LARGE_SIZE / ROOM_SIZE_MIN * size_of::<LargeBlock>();
 /// Reserves address space that begins at a multiple of the largest room that is likely to be asked for.
 fn reserve(bytes: usize) -> *mut u8 {
     const ALIGN: usize = 1 << 30;
-    let base = map_at(ptr::null_mut(), bytes + ALIGN, libc::PROT_NONE);
+    // SAFETY: the kernel chooses a place where nothing is.
+    let base = unsafe { map_at(ptr::null_mut(), bytes + ALIGN, libc::PROT_NONE) };
     let skipped = base.addr().next_multiple_of(ALIGN) - base.addr();
     // SAFETY: the reservation is longer by what is skipped in front and behind, which nobody uses.
     unsafe {
@@ -405,11 +409,15 @@ fn reserve(bytes: usize) -> *mut u8 {
     }
 }
 
-/// Maps fresh pages at `at`, which is null or in a region of this source with nothing in use.
-fn map_at(at: *mut u8, bytes: usize, protection: libc::c_int) -> *mut u8 {
+/// Maps fresh pages at `at`, or where the kernel likes.
+///
+/// # Safety
+///
+/// `at` is null, or so many bytes of a region of this source lie there, with nothing in use.
+unsafe fn map_at(at: *mut u8, bytes: usize, protection: libc::c_int) -> *mut u8 {
     let fixed = if at.is_null() { 0 } else { libc::MAP_FIXED };
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | fixed;
-    // SAFETY: a new mapping affects no other; a fixed one replaces pages that nothing uses.
+    // SAFETY: a new mapping affects no other; a fixed one replaces pages that nothing uses, as the caller says.
     let mapped = unsafe { libc::mmap(at.cast(), bytes, protection, flags, -1, 0) };
     if mapped == libc::MAP_FAILED {
         // A panic allocates, and the heap that is fed may be the one that it would allocate from.

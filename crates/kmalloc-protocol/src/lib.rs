@@ -7,6 +7,19 @@
 //! registers, and [`message::quick`] can read and write the commonest without touching memory.
 #![no_std]
 #![forbid(unsafe_code)]
+// What comes in is anybody's: no way through this crate ends in a panic.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 #[cfg(test)]
 extern crate std;

@@ -66,7 +66,7 @@ fn encode_by_postcard<T: Serialize>(value: &T) -> Option<Short> {
 pub fn encode_long<T: Serialize>(value: &T, bytes: &mut [u8]) -> Option<usize> {
     let length = postcard::to_slice(value, bytes).ok()?.len();
     let words = length.div_ceil(8);
-    bytes.get_mut(length..words * 8)?.fill(0);
+    bytes.get_mut(length..words.saturating_mul(8))?.fill(0);
     Some(words)
 }
 
@@ -133,7 +133,8 @@ fn decode_by_postcard(bytes: &[u8]) -> Result<Request<'_>, BadMessage> {
 /// The length of a text is the one number of variable width: refuses more bytes than it needs.
 fn check_text(bytes: &[u8], rest: &[u8], before: usize, text: &str) -> Result<(), BadMessage> {
     let length_bytes = if text.len() < 128 { 1 } else { 2 };
-    if bytes.len() - rest.len() == before + length_bytes + text.len() {
+    let parts = [before, length_bytes, text.len(), rest.len()];
+    if parts.into_iter().fold(0, usize::saturating_add) == bytes.len() {
         Ok(())
     } else {
         Err(BadMessage::Encoding)

@@ -20,7 +20,10 @@ impl Display for RequestName {
         // With all fields 0; how many words it has is found by trying.
         let mut bytes = [0; 64];
         bytes[0] = self.0;
-        match (1..=8).find_map(|words| decode_request(&bytes[..words * 8]).ok()) {
+        match (8..=bytes.len())
+            .step_by(8)
+            .find_map(|length| decode_request(bytes.get(..length)?).ok())
+        {
             Some(request) => f.pad(Head::of(&request).as_str()),
             None => Display::fmt(&self.0, f),
         }
@@ -63,18 +66,19 @@ impl Head {
     }
 
     fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+        let name = self.bytes.get(..self.length).unwrap_or_default();
+        core::str::from_utf8(name).unwrap_or_default()
     }
 }
 
 impl Write for Head {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
-            if !byte.is_ascii_alphanumeric() || self.length == NAME_BYTES_MAX {
-                return Err(fmt::Error);
+            match self.bytes.get_mut(self.length) {
+                Some(place) if byte.is_ascii_alphanumeric() => *place = byte,
+                _ => return Err(fmt::Error),
             }
-            self.bytes[self.length] = byte;
-            self.length += 1;
+            self.length = self.length.saturating_add(1);
         }
         Ok(())
     }

@@ -11,8 +11,11 @@ use serde::{Deserializer, Serializer};
 struct Padded<const ZEROS: usize>;
 
 impl<const ZEROS: usize> Padded<ZEROS> {
+    /// All that it takes in a message.
+    const BYTES: usize = ZEROS + 8;
+
     fn serialize<S: Serializer>(value: u64, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut tuple = serializer.serialize_tuple(ZEROS + 8)?;
+        let mut tuple = serializer.serialize_tuple(Self::BYTES)?;
         for _ in 0..ZEROS {
             tuple.serialize_element(&0u8)?;
         }
@@ -42,7 +45,7 @@ impl<'de, const ZEROS: usize> Visitor<'de> for Padded<ZEROS> {
         }
         let mut value = [0; 8];
         for (index, byte) in value.iter_mut().enumerate() {
-            *byte = next(ZEROS + index)?;
+            *byte = next(ZEROS.saturating_add(index))?;
         }
         if padding != 0 {
             return Err(A::Error::custom("padding that is not zero"));
@@ -64,7 +67,7 @@ macro_rules! after {
             pub fn deserialize<'de, D: Deserializer<'de>>(
                 deserializer: D,
             ) -> Result<u64, D::Error> {
-                deserializer.deserialize_tuple($zeros + 8, Padded::<$zeros>)
+                deserializer.deserialize_tuple(Padded::<$zeros>::BYTES, Padded::<$zeros>)
             }
         }
     };
@@ -75,6 +78,11 @@ pub(crate) mod counts {
     use super::{Deserializer, Error, SeqAccess, SerializeTuple, Serializer, Visitor, fmt};
 
     struct Counts<const COUNT: usize>;
+
+    impl<const COUNT: usize> Counts<COUNT> {
+        /// All that they take in a message.
+        const BYTES: usize = 4 * COUNT;
+    }
 
     impl<'de, const COUNT: usize> Visitor<'de> for Counts<COUNT> {
         type Value = [u32; COUNT];
@@ -102,7 +110,7 @@ pub(crate) mod counts {
         counts: &[u32; COUNT],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let mut tuple = serializer.serialize_tuple(4 * COUNT)?;
+        let mut tuple = serializer.serialize_tuple(Counts::<COUNT>::BYTES)?;
         for byte in counts.iter().flat_map(|count| count.to_le_bytes()) {
             tuple.serialize_element(&byte)?;
         }
@@ -112,7 +120,7 @@ pub(crate) mod counts {
     pub fn deserialize<'de, D: Deserializer<'de>, const COUNT: usize>(
         deserializer: D,
     ) -> Result<[u32; COUNT], D::Error> {
-        deserializer.deserialize_tuple(4 * COUNT, Counts::<COUNT>)
+        deserializer.deserialize_tuple(Counts::<COUNT>::BYTES, Counts::<COUNT>)
     }
 }
 

@@ -243,8 +243,8 @@ impl ClientName {
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        let end = self.name.iter().position(|byte| *byte == 0).unwrap_or(32);
-        core::str::from_utf8(&self.name[..end]).unwrap_or("")
+        let name = self.name.split(|byte| *byte == 0).next();
+        core::str::from_utf8(name.unwrap_or_default()).unwrap_or("")
     }
 }
 
@@ -308,10 +308,11 @@ pub struct CallFigures {
 impl CallFigures {
     /// Counts a request that took `ticks`.
     pub fn count(&mut self, ticks: u64) {
-        let bits = u64::BITS - ticks.leading_zeros();
+        let bits = u64::BITS.saturating_sub(ticks.leading_zeros());
         let step = bits.saturating_sub(LATENCY_FIRST_BITS) as usize;
-        let step = &mut self.steps[step.min(LATENCY_STEPS - 1)];
-        *step = step.saturating_add(1);
+        if let Some(step) = self.steps.get_mut(step.min(LATENCY_STEPS - 1)) {
+            *step = step.saturating_add(1);
+        }
         self.ticks = self.ticks.saturating_add(ticks);
     }
 

@@ -229,7 +229,8 @@ impl BitSet {
 
     /// Follows set bit `found` of `level` down to a member, by `pick` in each word below.
     fn descend(&self, level: usize, mut found: usize, pick: impl Fn(u64) -> usize) -> usize {
-        for words in self.levels[..level].iter().rev() {
+        let below = self.levels.get(..level).unwrap_or_default();
+        for words in below.iter().rev() {
             let word = words.get(found).copied().unwrap_or(1);
             found = found * 64 + pick(word);
         }

@@ -404,6 +404,7 @@ impl Client {
     }
 
     /// The segment list of a window.
+    #[expect(clippy::indexing_slicing, reason = "a remainder is below its divisor")]
     pub fn segments_of(&mut self, window: Window) -> &mut u32 {
         // Windows are numbered from 1.
         &mut self.segments[(window as usize - 1) % Window::ALL.len()]

@@ -8,6 +8,19 @@
 //! - No request runs a loop that is not bounded by its own size or a constant.
 #![no_std]
 #![forbid(unsafe_code)]
+// Nothing that a client sends or does ends the server. What it reckons with is bounded before: that arithmetic does not
+// overflow is for the tests, which run with checks of it.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 extern crate alloc;
 #[cfg(test)]

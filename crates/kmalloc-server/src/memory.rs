@@ -34,6 +34,7 @@ pub(crate) enum Role {
 impl Role {
     /// By its place in the row of them.
     #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "a remainder is below its divisor")]
     fn from_number(number: u8) -> Role {
         const ALL: [Role; 8] = [
             Role::Free,

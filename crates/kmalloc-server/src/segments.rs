@@ -86,7 +86,9 @@ impl Segment {
                     _ => word(index) >> bits | word(index + 1) << (64 - bits),
                 };
                 // What is read later lies above, and is not changed yet.
-                starts[index] &= shifted;
+                if let Some(start) = starts.get_mut(index) {
+                    *start &= shifted;
+                }
             }
             length += more;
         }

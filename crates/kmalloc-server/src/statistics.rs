@@ -197,8 +197,12 @@ impl<K: Kernel> Server<K> {
             match entry.usage {
                 Use::Bucket => {
                     let class = usize::from(entry.class) % SERVED_CLASSES;
-                    figures.buckets[class] += 1;
-                    figures.blocks[class] += u32::from(entry.block_count() - entry.free_count);
+                    let blocks = u32::from(entry.block_count() - entry.free_count);
+                    let places = figures.buckets.iter_mut().zip(&mut figures.blocks);
+                    if let Some((buckets, in_use)) = places.into_iter().nth(class) {
+                        *buckets += 1;
+                        *in_use += blocks;
+                    }
                 }
                 Use::Head => {
                     figures.runs += 1;

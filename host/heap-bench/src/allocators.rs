@@ -40,8 +40,8 @@ pub enum Side {
 const LIMIT: usize = 8 << 30;
 
 /// The bench's own memory: the system's allocator is one of those measured.
-// SAFETY: the bench has one thread.
 #[global_allocator]
+// SAFETY: nothing in the bench starts a thread, so no two calls of a heap overlap.
 static OWN: Heap<HostSource> = unsafe { Heap::single_threaded(HostSource::new(LIMIT)) };
 
 /// Gives back what the bench itself uses no more.
@@ -49,10 +49,10 @@ pub fn trim_own() {
     OWN.trim();
 }
 
-// SAFETY: as above.
+// SAFETY: as above, there is one thread.
 static KMALLOC: Heap<HostSource> = unsafe { Heap::single_threaded(HostSource::new(LIMIT)) };
 static KMALLOC_POWERS: Heap<HostSource, SingleThread, PowersOfTwo> =
-    // SAFETY: as above.
+    // SAFETY: as above, there is one thread.
     unsafe { Heap::single_threaded_with_classes(HostSource::new(LIMIT)) };
 static KMALLOC_THREADS: Heap<HostSource, Threads<LocalWord>> =
     Heap::threaded(HostSource::new(LIMIT));
@@ -61,10 +61,10 @@ static MIMALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
 static SNMALLOC: snmalloc_rs::SnMalloc = snmalloc_rs::SnMalloc;
 static JEMALLOC: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 static RPMALLOC: rpmalloc::RpMalloc = rpmalloc::RpMalloc;
-// SAFETY: the bench has one thread.
+// SAFETY: as above, there is one thread.
 static DLMALLOC: SingleThreaded<dlmalloc::Dlmalloc> =
     unsafe { SingleThreaded::new(dlmalloc::Dlmalloc::new()) };
-// SAFETY: as above.
+// SAFETY: as above, there is one thread.
 static RLSF: SingleThreaded<peers::Rlsf> = unsafe { SingleThreaded::new(rlsf_over_a_break()) };
 static TALC: peers::TalcHeap = peers::talc_over_the_system();
 static NOTHING: Nothing = Nothing;

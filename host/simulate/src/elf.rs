@@ -115,17 +115,39 @@ impl<'a> Elf<'a> {
 
     /// Address and length of a symbol.
     pub fn symbol(&self, name: &str) -> Option<(u64, u64)> {
+        let (_, address, length) = self.find_symbol(|found, _, _| found == name)?;
+        Some((address, length))
+    }
+
+    /// The first symbol whose name, address and length are right, with these.
+    pub fn find_symbol(
+        &self,
+        is_right: impl Fn(&str, u64, u64) -> bool,
+    ) -> Option<(&'a str, u64, u64)> {
         use object::read::elf::Sym as _;
         let sections = self.header.sections(ENDIAN, self.bytes).ok()?;
         let symbols = sections
             .symbols(ENDIAN, self.bytes, object::elf::SHT_SYMTAB)
             .ok()?;
-        let symbol = symbols.iter().find(|symbol| {
-            symbols
-                .symbol_name(ENDIAN, symbol)
-                .is_ok_and(|found| found == name.as_bytes())
-        })?;
-        Some((symbol.st_value(ENDIAN), symbol.st_size(ENDIAN)))
+        symbols.iter().find_map(|symbol| {
+            let name = str::from_utf8(symbols.symbol_name(ENDIAN, symbol).ok()?).ok()?;
+            let (address, length) = (symbol.st_value(ENDIAN), symbol.st_size(ENDIAN));
+            is_right(name, address, length).then_some((name, address, length))
+        })
+    }
+
+    /// The `length` bytes at `address`, if the file has them.
+    pub fn bytes_at(&self, address: u64, length: u64) -> Option<&'a [u8]> {
+        self.bytes.get(self.file_range(address, length)?)
+    }
+
+    /// The name of the function that `address` is in.
+    pub fn function_at(&self, address: u64) -> Option<&'a str> {
+        let holds = |_: &str, start, length| {
+            let inside = address.checked_sub(start);
+            inside.is_some_and(|inside| inside < length)
+        };
+        Some(self.find_symbol(holds)?.0)
     }
 
     /// The program headers as they lie in the file.

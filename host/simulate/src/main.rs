@@ -31,6 +31,7 @@ mod table;
 mod tap;
 mod trace;
 mod verdict;
+mod watchdog;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The machine.
 use std::ffi::OsString;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use crate::kernel::Kernel;
 use crate::process::is_machine_stopped;
 use crate::size::Size;
 use crate::verdict::MachineEnd;
+use crate::watchdog::{Link, SOCKET_FILE, Watchdog};
 
 /// The program.
 pub const PROGRAM: &str = "qemu-system-x86_64";
@@ -55,6 +57,8 @@ pub struct Machine {
     pub devices: Vec<&'static str>,
     /// Whether it has an IOMMU.
     pub iommu: bool,
+    /// Whether a server runs in it, which has to answer.
+    pub is_watched: bool,
     /// The file behind its disk, if it has one. What is written goes to a file that is gone when QEMU is.
     pub disk: Option<PathBuf>,
 }
@@ -102,6 +106,12 @@ impl Machine {
         }
         add("-kernel", KERNEL_FILE.into());
         add("-initrd", IMAGE_FILE.into());
+        if self.is_watched {
+            add(
+                "-qmp",
+                format!("unix:{SOCKET_FILE},server=on,wait=off").into(),
+            );
+        }
         if let Some(port) = self.gdb {
             let server = format!("tcp:127.0.0.1:{port}");
             arguments.extend(["-gdb".into(), server.into(), "-S".into()]);
@@ -109,7 +119,7 @@ impl Machine {
         Ok(arguments)
     }
 
-    /// Runs QEMU in `folder`, where its files are, to its end. Each line of the serial port goes to `watch`, which says
+    /// Runs QEMU in `folder`, where its files are, to its end, which comes early when the server in it hangs. Each line of the serial port goes to `watch`, which says
     /// whether the end sentinel was seen; what QEMU itself had to say is given beside how it ended.
     ///
     /// # Errors
@@ -127,6 +137,9 @@ impl Machine {
         let complaints = read_complaints(child.0.stderr.take().context("QEMU's errors")?);
         thread::spawn(move || read_lines(BufReader::new(stdout), &sender));
 
+        let image = fs::read(folder.join(IMAGE_FILE)).context(IMAGE_FILE)?;
+        let watchdog = || Watchdog::new(&image, Link::new(folder));
+        let mut watchdog = self.is_watched.then(watchdog);
         let mut deadline = self.gdb.is_none().then(|| Instant::now() + self.timeout);
         let mut has_ended = false;
         let end = loop {
@@ -138,13 +151,21 @@ impl Machine {
                 let stuck = if has_ended {
                     MachineEnd::Stuck
                 } else {
-                    MachineEnd::TimedOut(self.timeout)
+                    let words = watchdog.as_mut().and_then(Watchdog::last_words);
+                    MachineEnd::TimedOut(self.timeout, words)
                 };
                 break Some(stuck);
+            }
+            let dog = watchdog.as_mut().filter(|_| !has_ended);
+            if let Some(what) = dog.and_then(|dog| dog.watch(now)) {
+                break Some(MachineEnd::Hung(what));
             }
             let left = deadline.map_or(POLL_TIME, |deadline| deadline - now);
             match receiver.recv_timeout(left.min(POLL_TIME)) {
                 Ok(Event::Line(line)) => {
+                    if let Some(dog) = &mut watchdog {
+                        dog.heard(&line, Instant::now());
+                    }
                     if watch(&line) && !has_ended {
                         has_ended = true;
                         deadline = Some(Instant::now() + LEAVE_TIME);

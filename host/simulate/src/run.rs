@@ -101,7 +101,7 @@ pub fn check_fit(bench: &Bench, manifest: &Manifest) -> Result<()> {
 pub fn status(run: &Run) -> Status {
     match run.end {
         MachineEnd::Interrupted => Status::Interrupted,
-        MachineEnd::TimedOut(_) => Status::TimedOut,
+        MachineEnd::TimedOut(..) => Status::TimedOut,
         _ if run.failures().next().is_some() => Status::Failed,
         _ => Status::Passed,
     }

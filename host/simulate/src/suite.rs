@@ -24,6 +24,7 @@ mod packages;
 mod sequences;
 mod shown;
 mod vandal;
+mod watchdog;
 
 /// Lines of a failed run's serial output that are shown.
 const SERIAL_LINES: usize = 60;
@@ -120,6 +121,7 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
         vandal::run(&mut bench, project, arguments, &mut results);
     }
     if !arguments.host && !is_interrupted() {
+        watchdog::run(project, arguments, &mut results)?;
         guard::run(project, arguments, &mut results)?;
         shown::run(project, arguments, &mut results);
     }
@@ -160,7 +162,7 @@ fn meant(
         results.wants(name) || clients.any(|client| results.wants(&client.name))
     };
     let elsewhere = !documents.is_empty()
-        || [guard::NAME, sequences::NAME, vandal::NAME]
+        || [guard::NAME, sequences::NAME, vandal::NAME, watchdog::NAME]
             .iter()
             .any(|name| results.filter.starts_with(name))
         || shown::NAME.starts_with(&results.filter);

@@ -197,7 +197,10 @@ impl<'a> Bench<'a> {
             image = image::attach(&image, archive).with_context(|| file.display().to_string())?;
         }
         let folder = self.folder()?;
-        self.pack(&image, file.clone(), &manifest.run, None, folder, None)
+        let mut prepared = self.pack(&image, file.clone(), &manifest.run, None, folder, None)?;
+        // It has no clients to go back to.
+        prepared.machine.is_watched = false;
+        Ok(prepared)
     }
 
     /// A folder for what QEMU reads.
@@ -226,6 +229,7 @@ impl<'a> Bench<'a> {
             timeout: named.timeout.or(run.timeout).unwrap_or(TIMEOUT_DEFAULT),
             devices: run.devices.clone(),
             iommu: run.iommu,
+            is_watched: gdb.is_none(),
             disk,
         };
         let mut arguments = machine.arguments(&self.kernel)?;

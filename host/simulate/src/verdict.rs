@@ -17,8 +17,10 @@ mod tests;
 pub enum MachineEnd {
     /// By itself; its exit status, or what ended it, for people.
     Left(String),
-    /// It was still running after this time, and was killed.
-    TimedOut(Duration),
+    /// It was still running after this time, and was killed; what it did then, if that is known.
+    TimedOut(Duration, Option<String>),
+    /// The server in it answered nobody any more, and it was killed; what it did.
+    Hung(String),
     /// It was still running seconds after the end sentinel, and was killed.
     Stuck,
     /// Someone wanted the tool to end.
@@ -223,13 +225,14 @@ fn check_books(seen: &Observation) -> Result<(), String> {
 
 fn check_end(seen: &Observation, machine: &MachineEnd, failed: bool) -> Result<(), String> {
     match (seen.end, machine) {
-        (None, MachineEnd::TimedOut(after)) => Err(timeout(*after)),
+        (None, MachineEnd::TimedOut(after, words)) => Err(timeout(*after, words.as_deref())),
+        (_, MachineEnd::Hung(what)) => Err(what.clone()),
         (_, MachineEnd::Interrupted) => Err("interrupted".into()),
         (None, MachineEnd::Left(status)) => {
             Err(format!("QEMU ended ({status}) before the end sentinel"))
         }
         (None, MachineEnd::Stuck) => Err("no end sentinel".into()),
-        (Some(_), MachineEnd::Stuck | MachineEnd::TimedOut(_)) => {
+        (Some(_), MachineEnd::Stuck | MachineEnd::TimedOut(..)) => {
             Err("QEMU did not leave after the end sentinel".into())
         }
         (Some(End { passed: false }), _) if !failed => {
@@ -241,7 +244,7 @@ fn check_end(seen: &Observation, machine: &MachineEnd, failed: bool) -> Result<(
 
 fn check_refused(seen: &Observation, machine: &MachineEnd, text: &str) -> Result<(), String> {
     match (seen.end, machine) {
-        (None, _) | (_, MachineEnd::Interrupted | MachineEnd::Stuck) => {
+        (None, _) | (_, MachineEnd::Interrupted | MachineEnd::Stuck | MachineEnd::Hung(_)) => {
             check_end(seen, machine, true)?;
         }
         (Some(End { passed: true }), _) => {
@@ -256,6 +259,11 @@ fn check_refused(seen: &Observation, machine: &MachineEnd, text: &str) -> Result
     }
 }
 
-fn timeout(after: Duration) -> String {
-    format!("no end sentinel after {} s", after.as_secs())
+fn timeout(after: Duration, words: Option<&str>) -> String {
+    let words = words.map(|words| format!("; {words}"));
+    let seconds = after.as_secs();
+    format!(
+        "no end sentinel after {seconds} s{}",
+        words.unwrap_or_default()
+    )
 }

@@ -298,26 +298,45 @@ fn sources(folder: &Path, found: &mut String) {
     }
 }
 
-/// Asserts that the tests in the last column of a section's tables are there, and that there are more than so many.
-fn assert_tests_are_there(document: &str, section: &str, more_than: usize) {
+/// Whether there is a test of this name, on the host or in a client.
+fn is_test(code: &str, name: &str) -> bool {
+    [
+        format!("fn {name}("),
+        format!("fn {name}<"),
+        format!("\"{name}\""),
+    ]
+    .iter()
+    .any(|mark| code.contains(mark))
+}
+
+/// All sources that tests can be in.
+fn code_of_tests() -> String {
     let mut code = String::new();
-    for folder in ["clients", "crates"] {
+    for folder in ["clients", "crates", "host"] {
         sources(&root().join(folder), &mut code);
     }
+    code
+}
+
+/// What looks like the name of a test in some cells of a table.
+fn tests_named<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|name| name.contains('_') && !name.contains([' ', '/']))
+        .collect()
+}
+
+/// Asserts that the tests in the last column of a section's tables are there, and that there are more than so many.
+fn assert_tests_are_there(document: &str, section: &str, more_than: usize) {
+    let code = code_of_tests();
     let document = text(document);
     let (_, section) = document.split_once(section).unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
-    let cells = section
-        .lines()
-        .filter_map(|line| line.strip_suffix(" |")?.rsplit(" | ").next());
-    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
-    let tests: Vec<_> = names.filter(|name| name.contains('_')).collect();
+    let rows = section.lines().filter_map(|line| line.strip_suffix(" |"));
+    let tests = tests_named(rows.filter_map(|row| row.rsplit(" | ").next()));
     assert!(tests.len() > more_than, "{tests:?}");
     for name in tests {
-        assert!(
-            code.contains(&format!("fn {name}(")) || code.contains(&format!("\"{name}\"")),
-            "{name}"
-        );
+        assert!(is_test(&code, name), "{name}");
     }
 }
 
@@ -329,4 +348,29 @@ fn every_test_that_a_promise_names_is_there() {
 #[test]
 fn every_test_that_an_attack_names_is_there() {
     assert_tests_are_there("docs/TESTING.md", "## The resident heap under attack", 40);
+}
+
+#[test]
+fn every_item_of_the_catalogue_has_its_tests_or_is_said_to_have_none() {
+    let code = code_of_tests();
+    let document = text("docs/TESTING.md");
+    let (_, catalogue) = document.split_once("## The catalogue").unwrap();
+    let (catalogue, _) = catalogue.split_once("\n## ").unwrap();
+    let rows = catalogue.lines().filter(|line| line.starts_with("| "));
+    // Behind the head; a row in bold begins a theme.
+    let items: Vec<_> = rows.skip(1).filter(|row| !row.contains("**")).collect();
+    assert!(items.len() > 40, "{} items", items.len());
+    let mut named = BTreeSet::new();
+    for item in items {
+        let tests = tests_named(item.split(" | ").skip(1));
+        assert!(
+            !tests.is_empty() || item.contains("*missing*"),
+            "neither a test nor said to be missing: {item}"
+        );
+        for name in tests {
+            assert!(is_test(&code, name), "{name}");
+            named.insert(name);
+        }
+    }
+    assert!(named.len() >= 100, "{} tests", named.len());
 }

@@ -133,8 +133,8 @@ fn allocated(block: &*mut c_void, size: size_t) -> Option<[u64; 4]> {
 /// See malloc(3).
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: size_t) -> *mut c_void {
-    // SAFETY: any size is allowed.
     recorded(
+        // SAFETY: glibc's function takes any size, and touches no memory of its caller.
         || unsafe { __libc_malloc(size) },
         |block| allocated(block, size),
     )
@@ -218,8 +218,9 @@ pub unsafe extern "C" fn free(block: *mut c_void) {
 /// See memalign(3).
 #[unsafe(no_mangle)]
 pub extern "C" fn memalign(alignment: size_t, size: size_t) -> *mut c_void {
-    // SAFETY: any alignment and size are allowed.
     recorded(
+        // SAFETY: glibc's function takes any alignment and size, refuses what it can't serve, and touches no memory of its
+        // caller.
         || unsafe { __libc_memalign(alignment, size) },
         |block| allocated(block, size),
     )

@@ -140,7 +140,9 @@ fn every_truncation_is_refused() {
 #[test]
 fn every_single_bit_flip_is_survived() {
     let archive = archive();
-    for position in 0..archive.len() * 8 {
+    // An interpreter looks at some.
+    let step = if cfg!(miri) { 61 } else { 1 };
+    for position in (0..archive.len() * 8).step_by(step) {
         let mut flipped = archive.clone();
         flipped[position / 8] ^= 1 << (position % 8);
         if let Ok(system) = System::decode(&flipped) {

@@ -40,7 +40,7 @@ mod reply {
 #[inline(always)]
 fn fields(first: u64, count: u32) -> Option<u64> {
     let fields = first >> 8;
-    (fields >> (8 * count) == 0).then_some(fields)
+    (fields.checked_shr(count.saturating_mul(8)) == Some(0)).then_some(fields)
 }
 
 /// Reads a request of `length` words, if it is one of numbers alone and well-formed.

@@ -61,7 +61,7 @@ impl<K: Kernel> Server<K> {
         let address = function.address;
         if let Some((bar, half)) = bar_index(offset).and_then(|index| function.half(index))
             && let Some(bar) = function.bars.get(bar)
-            && bar.sizing[half]
+            && bar.sizing.get(half) == Some(&true)
         {
             let mask = !bar.size.wrapping_sub(1);
             return Ok(match half {
@@ -121,7 +121,7 @@ impl<K: Kernel> Server<K> {
             0 => place.address as u32 | place.kind,
             _ => (place.address >> 32) as u32,
         };
-        place.sizing[half] = value == u32::MAX;
+        *place.sizing.get_mut(half).ok_or(refusal)? = value == u32::MAX;
         if value == u32::MAX || value == before || place.size == 0 {
             Ok(())
         } else {

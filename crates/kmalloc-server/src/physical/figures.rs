@@ -83,10 +83,16 @@ fn orders(free: &[bool; LARGE_PAGES]) -> [u32; ORDERS] {
         && let Some(start) = rest.iter().position(|is_free| *is_free)
     {
         let first = at + start;
-        let length = free[first..].iter().take_while(|is_free| **is_free).count();
+        let length = rest
+            .iter()
+            .skip(start)
+            .take_while(|is_free| **is_free)
+            .count();
         let order = length.ilog2().min(first.trailing_zeros()) as usize;
         let order = order.min(ORDERS - 1);
-        orders[order] += 1;
+        if let Some(count) = orders.get_mut(order) {
+            *count += 1;
+        }
         at = first + (1 << order);
     }
     orders

@@ -12,6 +12,7 @@ mod cleaning;
 mod death;
 mod devices;
 mod dma;
+mod endurance;
 mod exhaustion;
 mod failures;
 mod iommu;

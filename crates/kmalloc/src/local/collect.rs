@@ -93,7 +93,8 @@ impl Local {
     unsafe fn judge_buckets(&mut self, segment: NonNull<Segment>) {
         let mut page = HEADER_PAGES;
         while page < SEGMENT_PAGES {
-            // SAFETY: as the caller says.
+            // SAFETY: the segment is this thread's own, so nobody else writes to its header. Tags and books are different
+            // fields of it, and no reference to the books of an earlier round is left.
             let (tags, books) =
                 unsafe { (&(*segment.as_ptr()).tags, &mut (*segment.as_ptr()).books) };
             if books.counts[page] == 0 {
@@ -108,9 +109,9 @@ impl Local {
             let start = page - index;
             let counts = &mut books.counts[start..start + bucket.pages];
             let free: u16 = counts.iter().sum();
-            // SAFETY: as the caller says.
-            let is_fresh =
-                self.fresh[slot].is_in(unsafe { Segment::page_address(segment, start) }, bucket);
+            // SAFETY: a bucket begins at `start`, which is a page of the segment.
+            let first = unsafe { Segment::page_address(segment, start) };
+            let is_fresh = self.fresh[slot].is_in(first, bucket);
             let mut blocks = bucket.blocks;
             if is_fresh {
                 blocks -= self.fresh[slot].left / bucket.block_size;

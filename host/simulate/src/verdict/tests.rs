@@ -184,7 +184,7 @@ fn the_end_sentinel_must_be_seen_and_be_the_end() {
         without(left()),
         "end: QEMU ended (exit status: 1) before the end sentinel"
     );
-    let late = MachineEnd::TimedOut(Duration::from_secs(9));
+    let late = MachineEnd::TimedOut(Duration::from_secs(9), None);
     assert_eq!(without(late.clone()), "end: no end sentinel after 9 s");
     assert_eq!(without(MachineEnd::Interrupted), "end: interrupted");
 

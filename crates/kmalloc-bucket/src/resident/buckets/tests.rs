@@ -31,7 +31,9 @@ fn blocks_are_aligned_as_their_size_allows() {
 #[test]
 fn only_the_start_of_a_block_is_one() {
     each_bucket(|bucket| {
-        for offset in 0..bucket.pages * PAGE_SIZE {
+        // An interpreter looks at some.
+        let step = if cfg!(miri) { 97 } else { 1 };
+        for offset in (0..bucket.pages * PAGE_SIZE).step_by(step) {
             let inside = offset < bucket.blocks * bucket.block_size;
             let expected = inside && offset.is_multiple_of(bucket.block_size);
             assert_eq!(bucket.is_start(offset), expected, "{offset} {bucket:?}");
