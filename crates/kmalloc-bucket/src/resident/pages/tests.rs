@@ -31,6 +31,7 @@ fn a_set_answers_as_its_model_does() {
         model[first..first + pages].fill(insert);
 
         assert_eq!(set.len(), model.iter().filter(|&&member| member).count());
+        assert_eq!(set.is_empty(), !model.contains(&true));
         let from = random(SEGMENT_PAGES);
         let count = random(SEGMENT_PAGES - from + 1);
         let members = model[from..from + count].iter().filter(|&&m| m).count();
