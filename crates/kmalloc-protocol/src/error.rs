@@ -314,3 +314,6 @@ impl fmt::Display for BadMessage {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
