@@ -23,6 +23,7 @@ mod notices;
 mod places;
 mod pointers;
 mod regions;
+mod registers;
 mod segments;
 mod served;
 mod sharing;
