@@ -24,6 +24,7 @@ mod places;
 mod pointers;
 mod regions;
 mod registers;
+mod runs;
 mod segments;
 mod served;
 mod sharing;
