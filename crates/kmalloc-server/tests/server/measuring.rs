@@ -2,6 +2,7 @@
 //! What is counted while somebody measures, and figures that take more than one page.
 
 use crate::system::{MIB, RAM, System, UNLIMITED};
+use kmalloc_protocol::message::quick::QuickRequest;
 use kmalloc_protocol::statistics::{BlockFigures, CallFigures, Subject};
 use kmalloc_protocol::{Reply, Request};
 use kmalloc_server::kernel::ClientIndex;
@@ -86,4 +87,21 @@ fn blocks_of_several_segments_are_told_of_segment_by_segment() {
     assert_eq!(pages, [257, 258, 259]);
     assert_eq!(system.server.block_figures(client, u64::MAX), None);
     assert_eq!(system.server.block_figures(other, 0), None::<BlockFigures>);
+}
+
+#[test]
+fn calls_are_counted_by_the_quick_way_and_the_long_one() {
+    let mut system = System::new(RAM);
+    let client = system.spawn(UNLIMITED);
+    let calls = system.stats(client).calls;
+    let request = QuickRequest::Kmalloc { size: 64, flags: 0 };
+    for _ in 0..3 {
+        assert!(matches!(
+            system.call_quick(client, request),
+            Ok(Reply::Block { .. })
+        ));
+    }
+    system.kmalloc(client, 64).expect("memory");
+    // And the one that asks.
+    assert_eq!(system.stats(client).calls, calls + 5);
 }
