@@ -15,6 +15,7 @@ mod dma;
 mod exhaustion;
 mod failures;
 mod freed;
+mod growing;
 mod iommu;
 mod lives;
 mod measuring;
