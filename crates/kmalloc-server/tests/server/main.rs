@@ -9,6 +9,7 @@ use kmalloc_simulation::system;
 mod accounts;
 mod alarms;
 mod cleaning;
+mod conditions;
 mod death;
 mod devices;
 mod dma;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! What is written to a function's registers, bit by bit, and which functions and capabilities are seen at all.
 
-use crate::system::{RAM, System, UNLIMITED};
+use crate::system::{PAGE, RAM, System, UNLIMITED};
 use fake_kernel::FakeFunction;
-use kmalloc_protocol::{Reply, Request};
+use kmalloc_protocol::{Error, Reply, Request, Response};
 use kmalloc_server::kernel::{ClientIndex, InterruptSource};
 use kmalloc_server::pci::{FunctionAddress, command, register};
 
@@ -101,13 +101,23 @@ fn messages_go_where_the_capability_has_room_for_them() {
         (0x0080_0005, 3, 0x0081_0005),
         (0x0080_0005 | 0x2b << 16, 3, 0x008b_0005),
     ] {
-        let (mut system, client) = with_card(card().with_capability(MESSAGES, head, 4));
+        let mut before = card().with_capability(MESSAGES, head, 4);
+        let place = usize::from(MESSAGES) / 4;
+        if data == 3 {
+            // The upper half of an address that somebody has left.
+            before.words[place + 2] = 0x77;
+        }
+        before.words[place - 2..place].fill(0x1122_3344);
+        before.writable[place - 2..place].fill(u32::MAX);
+        let (mut system, client) = with_card(before);
         let source = enable_interrupt(&mut system, client);
         assert_eq!(source, InterruptSource::Message(CARD));
         let words = &function(&mut system).words[usize::from(MESSAGES) / 4..];
         let mut expected = [on, 0xfee0_0000, 0, 0, 0];
         expected[data] = 0x31;
         assert_eq!(words[..5], expected, "{head:#x}");
+        let words = &function(&mut system).words[place - 2..place];
+        assert_eq!(words, [0x1122_3344; 2], "{head:#x}");
         // Off they go with the driver, and all else stays.
         system.kill(client);
         let word = function(&mut system).word(MESSAGES);
@@ -193,4 +203,61 @@ fn base_addresses_of_every_kind_are_sized_and_told() {
         let value = function.words[4 + index];
         assert_eq!(system.call(client, request), Ok(Reply::Value { value }));
     }
+}
+
+#[test]
+fn opening_writes_nothing_to_the_status_register() {
+    let mut function = card();
+    // What is written there clears it, so zeros leave it as it is; the model takes them as they come.
+    function.words[1] = 0xf910_0140 | command::MEMORY | command::BUS_MASTER;
+    function.writable[1] = u32::MAX;
+    let (mut system, _) = with_card(function);
+    let word = self::function(&mut system).words[1];
+    assert_eq!(word, 0x140 | command::MEMORY);
+}
+
+fn map(system: &mut System, client: ClientIndex, bar: u8) -> Response {
+    let function = 0;
+    system.call(client, Request::MapBar { function, bar })
+}
+
+#[test]
+fn registers_are_mapped_as_far_as_they_go() {
+    let mut function = card();
+    // 64 bits from the first register on, ports, and one that says it has 64 bits and has no upper half.
+    function.words[4..10].copy_from_slice(&[4, 0x21, 0xc001, 0, 0, 0xfe40_0004]);
+    function.writable[4..10].copy_from_slice(&[!0xfff, u32::MAX, 0xffc0, 0, 0, !0x1fff]);
+    let (mut system, client) = with_card(function);
+    for (bar, place, pages) in [(0, 0x21_0000_0000, 1), (5, 0xfe40_0000, 2)] {
+        let size = pages * PAGE;
+        let Ok(Reply::Region { address, size: got }) = map(&mut system, client, bar) else {
+            panic!("registers are mapped");
+        };
+        assert_eq!(got, size);
+        let (mapped, _) = system.translate(client, address).expect("mapped");
+        assert_eq!(mapped, place);
+        assert!(system.is_mapped(client, address + size - PAGE));
+        assert!(!system.is_mapped(client, address + size));
+    }
+    // The upper half is none by itself, and ports are no memory.
+    let refused = Err(Error::BadRegister { offset: 1 });
+    assert_eq!(map(&mut system, client, 1), refused);
+    let refused = Err(Error::WrongKind { address: 0xc000 });
+    assert_eq!(map(&mut system, client, 2), refused);
+}
+
+#[test]
+fn a_page_is_shared_by_registers_of_memory_alone() {
+    let at = FunctionAddress::new;
+    let small = |address| FakeFunction::new(VENDOR, DEVICE, address, 0x100, LINE);
+    let mut others = small(0xfe20_1000);
+    // Ports whose number looks like an address of the page, and nothing.
+    others.words[5] = 0xfe20_0001;
+    others.writable[5] = !0xff | 1;
+    let (mut system, client) = machine(&[(CARD, small(0xfe20_0000)), (at(0, 4, 0), others)]);
+    assert_eq!(system.server.allow_device(client, VENDOR, DEVICE), 2);
+    let opened = system.call(client, Request::OpenDevice { index: 0 });
+    assert!(matches!(opened, Ok(Reply::Device { function: 0, .. })));
+    let mapped = map(&mut system, client, 0);
+    assert!(matches!(mapped, Ok(Reply::Region { .. })), "{mapped:?}");
 }
