@@ -320,6 +320,15 @@ fn text_in_every_odd_form() {
     let request = Request::Print { text: &longest };
     assert_eq!(encode_long(&request, &mut bytes), Some(WORDS_MAX));
     assert_eq!(decode_request(&bytes), Ok(request));
+    let text = &longest[..START_TEXT_BYTES_MAX];
+    let request = Request::Start { memory: 1, text };
+    assert_eq!(encode_long(&request, &mut bytes), Some(WORDS_MAX));
+    assert_eq!(decode_request(&bytes), Ok(request));
+    let text = &longest[..=START_TEXT_BYTES_MAX];
+    assert_eq!(
+        encode_long(&Request::Start { memory: 1, text }, &mut bytes),
+        None
+    );
     // The length takes a second byte from 128 on.
     for length in [127, 128] {
         let text = &longest[..length];

@@ -18,6 +18,7 @@ fn a_set_answers_as_its_model_does() {
         (state % below as u64) as usize
     };
     let mut set = PageSet::new();
+    assert!(set.is_empty());
     let mut model = [false; SEGMENT_PAGES];
     for _ in 0..2000 {
         let first = random(SEGMENT_PAGES);
