@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 use super::*;
-use crate::{Cause, Ended, Error, Reply, Stats};
+use crate::window::Window;
+use crate::{Cause, Ended, Error, Reply, SIZE_MAX, Stats};
 use std::vec::Vec;
 
 fn requests() -> Vec<Request<'static>> {
@@ -370,4 +371,10 @@ fn random_bytes_never_decode_to_something_else_than_their_own_encoding() {
             }
         }
     }
+}
+
+#[test]
+fn the_largest_size_is_that_of_a_window() {
+    let windows = Window::Resident.base() - Window::Served.base();
+    assert_eq!(SIZE_MAX, windows as u64);
 }
