@@ -180,3 +180,6 @@ impl Entry {
         4 + u32::from(self.class)
     }
 }
+
+#[cfg(test)]
+mod tests;

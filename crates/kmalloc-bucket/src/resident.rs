@@ -52,3 +52,6 @@ pub const fn header_offset(address: usize) -> usize {
 pub const fn page_of(address: usize) -> usize {
     (address / PAGE_SIZE) % SEGMENT_PAGES
 }
+
+#[cfg(test)]
+mod tests;

@@ -322,3 +322,6 @@ impl fmt::Display for BadMessage {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

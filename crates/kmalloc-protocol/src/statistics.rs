@@ -321,3 +321,6 @@ impl CallFigures {
         self.steps.iter().map(|step| u64::from(*step)).sum()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,3 +38,14 @@ fn index_and_size_agree() {
     }
     assert_eq!(SizeClass::from_index(CLASS_COUNT), None);
 }
+
+#[test]
+fn every_size_and_alignment_take_the_smallest_class_that_fits_both() {
+    for size in 0..=BLOCK_SIZE_MAX {
+        for align_bits in 0..=BLOCK_SIZE_MAX.ilog2() {
+            let wanted = size.max(1 << align_bits).max(BLOCK_SIZE_MIN);
+            let class = SizeClass::of(size, 1 << align_bits).expect("a class");
+            assert_eq!(class.block_size(), wanted.next_power_of_two());
+        }
+    }
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 use super::*;
-use crate::{Cause, Ended, Error, Reply, Stats};
+use crate::window::Window;
+use crate::{Cause, Ended, Error, Reply, SIZE_MAX, Stats};
 use std::vec::Vec;
 
 fn requests() -> Vec<Request<'static>> {
@@ -171,6 +172,7 @@ fn errors() -> Vec<Error> {
 fn every_request_with_figures_fits_four_words_and_comes_back() {
     for request in requests() {
         let short = encode_short(&request).expect("fits four words");
+        assert_eq!(encode_request(&request), Some(short));
         let bytes = bytes_of(&short.words);
         assert_eq!(words_of(&bytes), short.words);
         assert_eq!(decode_request(&bytes[..short.length * 8]), Ok(request));
@@ -210,6 +212,7 @@ fn every_reply_but_the_long_ones_and_every_error_fits_four_words() {
         .chain(errors().into_iter().map(Err));
     for response in responses {
         let short = encode_short::<Response>(&response).expect("fits four words");
+        assert_eq!(encode_response(&response), Some(short));
         assert_eq!(
             decode_response(&bytes_of(&short.words)[..short.length * 8]),
             Some(response)
@@ -318,6 +321,23 @@ fn text_in_every_odd_form() {
     let request = Request::Print { text: &longest };
     assert_eq!(encode_long(&request, &mut bytes), Some(WORDS_MAX));
     assert_eq!(decode_request(&bytes), Ok(request));
+    let text = &longest[..START_TEXT_BYTES_MAX];
+    let request = Request::Start { memory: 1, text };
+    assert_eq!(encode_long(&request, &mut bytes), Some(WORDS_MAX));
+    assert_eq!(decode_request(&bytes), Ok(request));
+    let text = &longest[..=START_TEXT_BYTES_MAX];
+    assert_eq!(
+        encode_long(&Request::Start { memory: 1, text }, &mut bytes),
+        None
+    );
+    // The length takes a second byte from 128 on.
+    for length in [127, 128] {
+        let text = &longest[..length];
+        let mut bytes = [0; BYTES_MAX];
+        let words = encode_long(&Request::Find { name: text }, &mut bytes).unwrap();
+        let request = decode_request(&bytes[..words * 8]);
+        assert_eq!(request, Ok(Request::Find { name: text }));
+    }
     let overlong = [13, 0x81, 0x00, b'a', 0, 0, 0, 0];
     assert_eq!(decode_request(&overlong), Err(BadMessage::Encoding));
     let not_utf8 = [13, 1, 0xff, 0, 0, 0, 0, 0];
@@ -351,4 +371,10 @@ fn random_bytes_never_decode_to_something_else_than_their_own_encoding() {
             }
         }
     }
+}
+
+#[test]
+fn the_largest_size_is_that_of_a_window() {
+    let windows = Window::Resident.base() - Window::Served.base();
+    assert_eq!(SIZE_MAX, windows as u64);
 }

@@ -49,3 +49,32 @@ fn a_bucket_of_the_largest_blocks_is_one_block() {
         assert_eq!(bucket.pages * PAGE_SIZE, BLOCK_SIZE_MAX);
     }
 }
+
+/// Pages of each bucket, those of the smallest blocks first.
+fn pages(geometry: &Geometry) -> impl Iterator<Item = usize> {
+    (0..geometry.slots()).map(|slot| geometry.bucket(slot).pages)
+}
+
+#[test]
+fn buckets_are_as_long_as_leaves_least_behind_their_blocks() {
+    // Every 16 bytes up to 512.
+    let granules = [
+        [1, 1, 1, 1, 1, 2, 2, 1],
+        [3, 2, 1, 3, 3, 1, 1, 1],
+        [1, 1, 3, 4, 1, 2, 1, 3],
+        [1, 4, 3, 1, 4, 2, 4, 1],
+    ];
+    // Four an octave up to 16 KiB.
+    let quarters = [
+        [3, 3, 2, 1],
+        [5, 3, 4, 1],
+        [5, 3, 7, 1],
+        [5, 3, 7, 2],
+        [5, 3, 7, 4],
+    ];
+    let expected = granules.into_iter().flatten();
+    let expected = expected.chain(quarters.into_iter().flatten());
+    assert!(pages(QuarterOctaves::GEOMETRY).eq(expected));
+    let powers = [1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 4];
+    assert!(pages(PowersOfTwo::GEOMETRY).eq(powers));
+}

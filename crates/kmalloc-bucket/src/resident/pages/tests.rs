@@ -18,6 +18,7 @@ fn a_set_answers_as_its_model_does() {
         (state % below as u64) as usize
     };
     let mut set = PageSet::new();
+    assert!(set.is_empty());
     let mut model = [false; SEGMENT_PAGES];
     for _ in 0..if cfg!(miri) { 20 } else { 2000 } {
         let first = random(SEGMENT_PAGES);
@@ -31,6 +32,7 @@ fn a_set_answers_as_its_model_does() {
         model[first..first + pages].fill(insert);
 
         assert_eq!(set.len(), model.iter().filter(|&&member| member).count());
+        assert_eq!(set.is_empty(), !model.contains(&true));
         let from = random(SEGMENT_PAGES);
         let count = random(SEGMENT_PAGES - from + 1);
         let members = model[from..from + count].iter().filter(|&&m| m).count();

@@ -82,3 +82,77 @@ fn what_is_no_short_message_is_left_to_postcard() {
     assert_eq!(encode_request(&Request::Print { text: "a" }), None);
     assert_eq!(encode_reply(&Reply::Stats(Default::default())), None);
 }
+
+/// One of each that is written as words, every field another number.
+fn requests_of_numbers_alone() -> [Request<'static>; 16] {
+    let (address, count, size, flags) = (0x1122_3344_5566_7788, u64::MAX, 0x55, 0xaabb_ccdd);
+    [
+        Request::Kmalloc { flags, size },
+        Request::Kcalloc { flags, count, size },
+        Request::Krealloc {
+            flags,
+            address,
+            size,
+        },
+        Request::KreallocArray {
+            flags,
+            address,
+            count,
+            size,
+        },
+        Request::Kfree { address },
+        Request::Ksize { address },
+        Request::KmallocDma {
+            align_bits: 1,
+            boundary_bits: 2,
+            cache: 3,
+            size,
+            max_addr: address,
+        },
+        Request::KfreeDma { address },
+        Request::Stats,
+        Request::Grant {
+            size_bits: 0x12,
+            count: 0x3456_789a,
+        },
+        Request::GrantLarge {
+            align_bits: 21,
+            size,
+        },
+        Request::Resize { address, size },
+        Request::Release { address },
+        Request::OpenSegment { size },
+        Request::Map { address, size },
+        Request::Unmap { address, size },
+    ]
+}
+
+#[test]
+fn each_request_of_numbers_alone_is_read_and_written_here() {
+    for request in requests_of_numbers_alone() {
+        let short = encode_request(&request).unwrap_or_else(|| panic!("{request:?}"));
+        assert_eq!(Some(short), encode_short(&request));
+        assert_eq!(decode_request(&short.words, short.length), Some(request));
+    }
+}
+
+#[test]
+fn each_reply_of_numbers_alone_is_read_and_written_here() {
+    let (address, copy, size, dma_addr) = (0x1122_3344_5566_7788, 2, u64::MAX, 4);
+    for reply in [
+        Reply::Done,
+        Reply::Block { address },
+        Reply::Moved { address, copy },
+        Reply::Size { size },
+        Reply::Dma {
+            address,
+            dma_addr,
+            size,
+        },
+        Reply::Region { address, size },
+    ] {
+        let short = encode_reply(&reply).unwrap_or_else(|| panic!("{reply:?}"));
+        assert_eq!(Some(short), encode_short::<Response>(&Ok(reply)));
+        assert_eq!(decode_reply(&short.words, short.length), Some(reply));
+    }
+}
