@@ -7,7 +7,7 @@ use crate::client::Life;
 use crate::kernel::{
     ClientIndex, InterruptSource, Kernel, Mapping, MessageInterrupt, Refused, Slot,
 };
-use crate::pci::{BARS, Bar, command, register};
+use crate::pci::{BARS, Bar, FunctionAddress, bar_register, command, register};
 use crate::physical::Page;
 use crate::run::RunPlan;
 use crate::segments::{SEGMENT_PAGES, address_of};
@@ -114,7 +114,7 @@ impl<K: Kernel> Server<K> {
         }
         let page_offset = known.address % PAGE_SIZE as u64;
         if known.mapped == NONE {
-            if page_offset + known.size < PAGE_SIZE as u64 {
+            if known.size < PAGE_SIZE as u64 {
                 self.check_alone(place, &known)?;
             }
             let mapped = self.map_device(client, place, index, known)?;
@@ -143,16 +143,37 @@ impl<K: Kernel> Server<K> {
             if other == place {
                 continue;
             }
-            for index in 0..BARS {
-                let offset = crate::pci::bar_register(index);
-                let value = self.kernel.pci_read(address, offset)?;
-                if value & 1 == 0 && value != 0 && u64::from(value) / PAGE_SIZE as u64 == page {
+            let mut index = 0;
+            while index < BARS {
+                let (registers, wide) = self.registers_at(address, index)?;
+                if registers.is_some_and(|address| address / PAGE_SIZE as u64 == page) {
                     let device = other as u64;
                     return Err(Error::DeviceBusy { device });
                 }
+                index += 1 + usize::from(wide);
             }
         }
         Ok(())
+    }
+
+    /// Where the registers of a function's base address are, unless it is none or one of ports, and whether the address takes
+    /// the next register as well.
+    fn registers_at(
+        &mut self,
+        function: FunctionAddress,
+        index: usize,
+    ) -> Result<(Option<u64>, bool), Refused> {
+        let low = self.kernel.pci_read(function, bar_register(index))?;
+        if low & 1 != 0 {
+            return Ok((None, false));
+        }
+        let wide = low & 6 == 4 && index + 1 < BARS;
+        let high = match wide {
+            true => self.kernel.pci_read(function, bar_register(index + 1))?,
+            false => 0,
+        };
+        let address = u64::from(high) << 32 | u64::from(low & !15);
+        Ok(((address != 0).then_some(address), wide))
     }
 
     /// Maps the pages of a base address; the number of the first.

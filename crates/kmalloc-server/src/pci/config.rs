@@ -66,6 +66,7 @@ impl<K: Kernel> Server<K> {
             let mask = !bar.size.wrapping_sub(1);
             return Ok(match half {
                 0 if bar.size == 0 => 0,
+                0 if bar.is_ports() => mask as u32 & !3 | bar.kind,
                 0 => mask as u32 & !15 | bar.kind,
                 _ => (mask >> 32) as u32,
             });

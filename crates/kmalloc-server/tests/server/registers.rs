@@ -173,20 +173,19 @@ fn further_functions_are_looked_for_where_the_first_says_so() {
 #[test]
 fn base_addresses_of_every_kind_are_sized_and_told() {
     let mut function = card();
-    // Ports, 64 bits of memory that may be prefetched, nothing, and 32 bits in the last register.
-    function.words[4..10].copy_from_slice(&[0xc001, 0x8000_000c, 0x12, 0, 0, 0xfe40_0000]);
-    function.writable[4..10].copy_from_slice(&[0xffc0, !0x3fff, u32::MAX, 0, 0, !0xfff]);
+    // Ports, 64 bits of memory that may be prefetched, four ports, nothing, and 32 bits in the last register.
+    function.words[4..10].copy_from_slice(&[0xc001, 0x8000_000c, 0x12, 0xc101, 0, 0xfe40_0000]);
+    function.writable[4..10].copy_from_slice(&[0xffc0, !0x3fff, u32::MAX, 0xfffc, 0, !0xfff]);
     let (mut system, client) = with_card(function.clone());
     assert_eq!(
         self::function(&mut system).words[4..10],
         function.words[4..10]
     );
     let told = [
-        // A port's kind has two bits, but the size is told as one of memory.
         0xffff_ffc1,
         0xffff_c00c,
         u32::MAX,
-        0,
+        0xffff_fffd,
         0,
         0xffff_f000,
     ];
@@ -260,4 +259,36 @@ fn a_page_is_shared_by_registers_of_memory_alone() {
     assert!(matches!(opened, Ok(Reply::Device { function: 0, .. })));
     let mapped = map(&mut system, client, 0);
     assert!(matches!(mapped, Ok(Reply::Region { .. })), "{mapped:?}");
+}
+
+#[test]
+fn registers_up_to_the_end_of_a_page_or_far_up_are_not_mapped_where_others_are_beside_them() {
+    let at = FunctionAddress::new;
+    let wide = |high: u32, low: u32| {
+        let mut function = FakeFunction::new(VENDOR, DEVICE, 0, 0x100, LINE);
+        function.words[4..6].copy_from_slice(&[low | 4, high]);
+        function.writable[4..6].copy_from_slice(&[!0xff, u32::MAX]);
+        function
+    };
+    let small = |address| FakeFunction::new(VENDOR, DEVICE, address, 0x100, LINE);
+    let tried = [
+        // The last 256 bytes of a page, and others in front.
+        (small(0xfe20_0f00), small(0xfe20_0000), true),
+        // Of 64 bits, both in one page, or in pages that differ above the lower 32.
+        (wide(0x12, 0x8000_0000), wide(0x12, 0x8000_0f00), true),
+        (wide(0x12, 0x8000_0000), wide(0x13, 0x8000_0f00), false),
+        (wide(0, 0x8000_0000), wide(0x13, 0x8000_0f00), false),
+        // The upper half of an address is none by itself.
+        (small(0xfe20_0000), wide(0xfe20_0000, 0x8000_0000), false),
+    ];
+    for (index, (first, second, shared)) in tried.into_iter().enumerate() {
+        let (mut system, client) = machine(&[(CARD, first), (at(0, 4, 0), second)]);
+        assert_eq!(system.server.allow_device(client, VENDOR, DEVICE), 2);
+        let opened = system.call(client, Request::OpenDevice { index: 0 });
+        assert!(matches!(opened, Ok(Reply::Device { function: 0, .. })));
+        let mapped = map(&mut system, client, 0);
+        let busy = Err(Error::DeviceBusy { device: 1 });
+        assert_eq!(mapped == busy, shared, "{index}: {mapped:?}");
+        assert_eq!(mapped.is_ok(), !shared, "{index}: {mapped:?}");
+    }
 }
