@@ -4,7 +4,9 @@
 use crate::Server;
 use crate::kernel::{ClientIndex, Kernel, Mapping};
 use crate::memory::bytes;
-use crate::physical::{CHUNK_PAGES, Chunk, LARGE_PAGES, PAGE_BITS, Page, RunRequest, by_chunk};
+use crate::physical::{
+    CHUNK_PAGES, Chunk, LARGE_PAGES, Large, PAGE_BITS, Page, RunRequest, by_chunk,
+};
 use crate::run::RunPlan;
 use crate::segments::{SEGMENT_PAGES, address_of, place_of};
 use core::ops::Range;
@@ -59,6 +61,11 @@ impl DmaRequest {
         };
         Ok((run, cache))
     }
+}
+
+/// The large page that begins with this page.
+fn large_at(page: usize) -> Large {
+    Page(page as u32).chunk().large()
 }
 
 impl<K: Kernel> Server<K> {
@@ -139,9 +146,17 @@ impl<K: Kernel> Server<K> {
         if let Err(error) = self.take_dma_pages(client, rest.clone()) {
             return Some(Err(error));
         }
+        // Tables and ledgers are made of other memory, or can't be had.
+        let held = || {
+            (frames.start..rest.start)
+                .step_by(LARGE_PAGES)
+                .map(large_at)
+        };
+        held().for_each(|large| self.physical.hold_large(large));
         match self.map_run(client, &plan) {
             Ok(number) => Some(self.dma_response(client, number, frames)),
             Err(error) => {
+                held().for_each(|large| self.physical.let_go_large(large));
                 self.give_unmapped(client, rest);
                 // There may be address space for pages yet.
                 (!matches!(error, Error::OutOfSlots { .. })).then_some(Err(error))

@@ -379,6 +379,24 @@ impl Physical {
         self.set_large_taken(large);
     }
 
+    /// Sets a clean whole large page apart for who is about to take it: nothing else is made of it until then, or until it is
+    /// let go.
+    pub fn hold_large(&mut self, large: Large) {
+        debug_assert!(self.whole_larges.contains(large.index()));
+        self.whole_larges.remove(large.index());
+        self.set_large_taken(large);
+    }
+
+    /// Lets a large page go again that was set apart; nothing happens to one that was not, or was taken since.
+    pub fn let_go_large(&mut self, large: Large) {
+        let index = large.index();
+        let is_known = self.whole_larges.contains(index) || self.dirty_larges.contains(index);
+        if self.large_form(large) == LargeForm::Whole && !is_known {
+            self.whole_larges.insert(index);
+            self.set_available(large.pages());
+        }
+    }
+
     /// Gives back a large page whose frame has been deleted, dirty.
     pub fn give_large(&mut self, large: Large) {
         debug_assert_eq!(self.large_form(large), LargeForm::Frame);

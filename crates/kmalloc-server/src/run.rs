@@ -151,7 +151,11 @@ impl<K: Kernel> Server<K> {
         let table = self.segments.get(segment).map_or(NONE, |open| open.table);
         if table == NONE && page == 0 && plan.large && here == SEGMENT_PAGES {
             let large = match &plan.frames {
-                Some(frames) => Some(Page((frames.start + mapped) as u32).chunk().large()),
+                Some(frames) => {
+                    let large = Page((frames.start + mapped) as u32).chunk().large();
+                    self.physical.let_go_large(large);
+                    Some(large)
+                }
                 None => self.large_for(client)?,
             };
             if let Some(large) = large {
