@@ -9,7 +9,7 @@ use kmalloc_server::kernel::{
     ClientIndex, ClientObject, InterruptSource, MessageInterrupt, Object, Refused, Slot,
 };
 use kmalloc_server::machine::{DEVICE_FRAMES_MAX, Machine};
-use kmalloc_server::pci::{FunctionAddress, command, register};
+use kmalloc_server::pci::{BARS, FunctionAddress, command, register};
 use kmalloc_server::physical::Page;
 use std::collections::BTreeMap;
 
@@ -22,6 +22,8 @@ pub struct FakeFunction {
     pub writable: [u32; 64],
     /// Bits of the command register that can be set and never cleared, as in a device that is broken.
     pub stuck: u32,
+    /// How often each word has been written to.
+    pub written: [u32; 64],
 }
 
 impl FakeFunction {
@@ -43,6 +45,7 @@ impl FakeFunction {
             words,
             writable,
             stuck: 0,
+            written: [0; 64],
         }
     }
 
@@ -66,8 +69,20 @@ impl FakeFunction {
         self.words[usize::from(offset / 4)]
     }
 
+    /// Whether it uses the bus, or answers there, as far as that is not its own fault.
+    fn answers(&self) -> bool {
+        let command = self.word(register::COMMAND) & !self.stuck;
+        command & (1 | command::MEMORY | command::BUS_MASTER) != 0
+    }
+
     fn write(&mut self, offset: u16, value: u32) {
         let index = usize::from(offset / 4);
+        let is_base_address = (register::BAR..register::BAR + 4 * BARS as u16).contains(&offset);
+        assert!(
+            !is_base_address || !self.answers(),
+            "a base address is written while the function answers"
+        );
+        self.written[index] += 1;
         let writable = self.writable[index];
         let kept = if offset == register::COMMAND {
             self.stuck & self.words[index]

@@ -26,6 +26,24 @@ fn the_ends_of_the_capacity_are_members_like_any_other() {
     }
 }
 
+#[test]
+fn a_range_lies_in_one_word_or_in_none() {
+    for (range, place) in [
+        (0..1, Some((0, 1))),
+        (65..70, Some((1, 0b11_1110))),
+        (64..128, Some((1, u64::MAX))),
+        (447..448, Some((6, 1 << 63))),
+        (66..128, Some((1, u64::MAX << 2))),
+        (66..129, None),
+        (63..65, None),
+        (1..65, None),
+        (64..129, None),
+        (7..7, None),
+    ] {
+        assert_eq!(in_one_word(&range), place, "{range:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn agrees_with_a_btree_set(steps in prop::collection::vec((any::<bool>(), 0usize..20_000), 1..300),

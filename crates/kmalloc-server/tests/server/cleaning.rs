@@ -2,11 +2,12 @@
 //! Memory given back is cleaned while nobody asks for any: what it costs afterwards, what of it can be had before, and
 //! what happens when the kernel refuses.
 
-use crate::system::{CHUNK, MIB, PAGE, RAM, System, UNLIMITED, filled};
+use crate::system::{CHUNK, MIB, PAGE, RAM, System, UNLIMITED, filled, program};
 use fake_kernel::RESET_GRANULE;
 use kmalloc_protocol::{AWAIT_ALL, Error, Events, Reply, Request};
 use kmalloc_server::kernel::{ClientIndex, Worker};
-use kmalloc_server::physical::Cleaning;
+use kmalloc_server::physical::{Cleaning, LARGE_PAGES, Large, Physical};
+use kmalloc_server::spawn::Spawn;
 use kmalloc_simulation::scan;
 
 const CODE: u32 = 77;
@@ -321,4 +322,55 @@ fn who_waits_for_all_that_is_free_hears_at_once_where_all_is_clean_and_not_after
     assert_eq!(system.call(client, all), Ok(Reply::Done));
     system.settle();
     assert_eq!(system.events(client), Events::MEMORY);
+}
+
+#[test]
+fn what_is_set_aside_for_who_needs_a_run_counts_for_it() {
+    let mut system = used(LARGE, true);
+    let size = MIB / 2;
+    let hog = system.spawn(UNLIMITED);
+    let client = system.try_spawn(&Spawn {
+        memory_reserved: MIB,
+        ..program(2 * MIB)
+    });
+    let client = client.expect("a client");
+    let mut pages = Vec::new();
+    while let Ok(address) = system.grant_large(hog, PAGE) {
+        pages.push(address);
+    }
+    for address in pages.into_iter().step_by(2) {
+        assert_eq!(system.release(hog, address), Ok(Reply::Done));
+    }
+    // What nobody but the client could have lies side by side yet.
+    while system.dma(client, CHUNK).is_ok() {}
+    assert!(system.server.set_aside() > 0);
+    let waits = Error::BeingCleaned {
+        usable: system.server.physical().usable_pages() as u64 * PAGE,
+        free: system.books().free,
+        requested: size,
+    };
+    assert_eq!(system.dma(client, size), Err(waits));
+}
+
+#[test]
+fn who_wants_a_little_has_four_large_pages_cleaned_and_no_more() {
+    const LARGES: usize = 6;
+    let bytes = LARGE * LARGES as u64;
+    let mut physical = Physical::new(0, bytes);
+    for large in (0..LARGES as u32).map(Large) {
+        physical.add_large(large);
+        physical.take_large(large);
+        physical.give_large(large);
+    }
+    assert!(physical.want(1));
+    for cleaned in 1..=LARGES {
+        assert!(matches!(
+            physical.begin_cleaning(),
+            Some(Cleaning::Large(_))
+        ));
+        physical.end_cleaning(true);
+        assert_eq!(physical.usable_pages(), cleaned * LARGE_PAGES);
+        assert_eq!(physical.is_wanting(), cleaned < 4, "{cleaned} are clean");
+    }
+    assert!(!physical.want(1));
 }

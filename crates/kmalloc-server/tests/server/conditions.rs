@@ -5,7 +5,7 @@ use crate::system::{CHUNK, MIB, PAGE, RAM, System, UNLIMITED, program};
 use fake_kernel::FakeKernel;
 use kmalloc_protocol::{Error, Reply, Request, Response, SIZE_MAX};
 use kmalloc_server::kernel::ClientIndex;
-use kmalloc_server::physical::{Page, Physical};
+use kmalloc_server::physical::{Page, Physical, Step};
 use kmalloc_server::spawn::Spawn;
 
 fn one_client() -> (System, ClientIndex) {
@@ -186,4 +186,50 @@ fn of_a_large_page_its_memory_is_told_whatever_its_form() {
     system.kill(client);
     system.settle();
     assert_eq!(objects(&system), 0);
+}
+
+#[test]
+fn all_that_is_free_can_be_reserved_and_no_more() {
+    let mut system = System::new(RAM);
+    let free = system.books().free;
+    let reserving = |memory_reserved| Spawn {
+        memory_reserved,
+        ..program(free + MIB)
+    };
+    let requested = free + PAGE;
+    assert_eq!(
+        system.try_spawn(&reserving(requested)),
+        Err(Error::OutOfMemory { free, requested })
+    );
+    assert!(system.try_spawn(&reserving(free)).is_ok());
+    assert!(system.try_spawn(&program(UNLIMITED)).is_err());
+}
+
+#[test]
+fn dma_memory_of_the_largest_size_is_too_much_and_no_wrong_size() {
+    let (mut system, client) = one_client();
+    let free = system.books().free;
+    let response = dma(&mut system, client, (SIZE_MAX, u64::MAX), (0, 0));
+    let requested = SIZE_MAX;
+    assert_eq!(response, Err(Error::OutOfMemory { free, requested }));
+    let size = SIZE_MAX + 1;
+    let response = dma(&mut system, client, (size, u64::MAX), (0, 0));
+    assert_eq!(response, Err(Error::BadSize { size }));
+}
+
+#[test]
+fn a_chunk_of_dma_memory_is_a_clean_one_where_a_higher_one_is_dirty() {
+    let (mut system, client) = one_client();
+    let (address, highest) = system.dma(client, CHUNK).expect("memory");
+    system.fill(client, address, CHUNK, 0xd1a7);
+    assert_eq!(system.kfree_dma(client, address), Ok(Reply::Done));
+    let physical = system.server.physical();
+    let Some(Step::Take(chunk)) = physical.next_chunk() else {
+        panic!("a chunk is whole");
+    };
+    assert!(physical.is_clean_chunk(chunk));
+    let clean = physical.address_of(chunk.first_page());
+    assert!(clean < highest);
+    let (_, dma_addr) = system.dma(client, CHUNK).expect("memory");
+    assert_eq!(dma_addr, clean);
 }

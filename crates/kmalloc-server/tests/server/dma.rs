@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! DMA memory: contiguous, where it was asked for, exactly the pages asked for.
 
-use crate::system::{MIB, PAGE, RAM, System, UNLIMITED};
+use crate::system::{MIB, PAGE, RAM, System, UNLIMITED, program};
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Cache, Error, Reply, Request, Response, SIZE_MAX};
 use kmalloc_server::kernel::ClientIndex;
+use kmalloc_server::spawn::Spawn;
 
 /// Conditions of a request.
 #[derive(Clone, Copy, Debug)]
@@ -319,4 +320,26 @@ fn memory_that_is_free_in_pieces_is_gathered_into_a_run() {
     };
     let response = system.call(client, request(wanted));
     check(&system, client, wanted, response);
+}
+
+#[test]
+fn dma_memory_that_is_set_aside_can_be_had_again_at_once() {
+    let mut system = System::new(RAM);
+    system.scan_every = 50;
+    let client = system.try_spawn(&Spawn {
+        memory_reserved: 6 * MIB,
+        ..program(8 * MIB)
+    });
+    let (client, hog) = (client.expect("a client"), system.spawn(UNLIMITED));
+    let (mut address, _) = system.dma(client, 2 * MIB).expect("memory");
+    while system.kmalloc(hog, PAGE).is_ok() {}
+    for round in 0..3 {
+        system.fill(client, address, 2 * MIB, 0xd1a7);
+        assert_eq!(system.kfree_dma(client, address), Ok(Reply::Done));
+        while system.kmalloc(hog, PAGE).is_ok() {}
+        (address, _) = system
+            .dma(client, 2 * MIB)
+            .unwrap_or_else(|error| panic!("round {round}: {error:?}"));
+        assert!(system.is_zero(client, address, 2 * MIB));
+    }
 }

@@ -26,6 +26,7 @@ mod moving;
 mod notices;
 mod places;
 mod pointers;
+mod quarantine;
 mod regions;
 mod registers;
 mod runs;

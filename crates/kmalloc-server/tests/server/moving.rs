@@ -204,3 +204,39 @@ fn the_kernel_s_refusal_on_the_way_loses_no_page() {
         assert_eq!(system.books().free, free, "call {nth}");
     }
 }
+
+/// A machine with the 16 pages of a run left, all of them apart; a client to ask for it, which has a table for it.
+fn with_a_run_in_pieces(movable: bool) -> (System, Clutter, ClientIndex) {
+    let mut system = System::new(RAM);
+    let requester = system.spawn(UNLIMITED);
+    system.dma(requester, PAGE).expect("memory");
+    let mut clutter = Clutter::make(&mut system, movable);
+    while system.server.physical().usable_pages() > 16 {
+        let address = system.kmalloc(clutter.client, PAGE).expect("a page");
+        system.fill(clutter.client, address, PAGE, 7);
+        clutter.pages.push((address, 7));
+    }
+    assert_eq!(system.books().free, 16 * PAGE);
+    (system, clutter, requester)
+}
+
+#[test]
+fn room_is_made_with_the_last_pages_there_are() {
+    let (mut system, clutter, requester) = with_a_run_in_pieces(true);
+    let response = system.call(requester, RUN);
+    assert!(matches!(response, Ok(Reply::Dma { .. })), "{response:?}");
+    assert_eq!(system.books().free, 0);
+    clutter.check(&system);
+    scan(&system.server);
+}
+
+#[test]
+fn as_much_as_there_is_in_pieces_is_refused_for_its_pieces() {
+    let (mut system, clutter, requester) = with_a_run_in_pieces(false);
+    let refusal = Error::NoContiguousRun {
+        largest: PAGE,
+        requested: 16 * PAGE,
+    };
+    assert_eq!(system.call(requester, RUN), Err(refusal));
+    clutter.check(&system);
+}

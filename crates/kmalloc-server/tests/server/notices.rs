@@ -165,3 +165,34 @@ fn waiting_is_replaced_ended_and_refused() {
     assert_eq!(next, waiter);
     assert_eq!(system.events(next), Events::empty());
 }
+
+#[test]
+fn memory_is_short_until_a_quarter_more_than_the_mark_is_free() {
+    // The page that comes back is enough, or is one too few.
+    for (missing, over) in [(1, true), (2, false)] {
+        let mut system = System::new(RAM);
+        let [hog, watcher] = [(); 2].map(|()| system.spawn(UNLIMITED));
+        let watching = watch(&mut system, watcher, Events::PRESSURE);
+        assert_eq!(watching, Ok(Reply::Done));
+        let pages = |system: &System| system.books().free / PAGE;
+        system.kmalloc(hog, PAGE).expect("memory");
+        while pages(&system) % 5 != 1 {
+            system.kmalloc(hog, PAGE).expect("memory");
+        }
+        system.server.set_pressure_mark(u64::MAX);
+        let block = system.kmalloc(hog, PAGE).expect("memory");
+        assert_eq!(system.events(watcher), Events::PRESSURE);
+        let free = pages(&system);
+        assert_eq!(free % 5, 0);
+        let mark = free / 5 * 4 + missing;
+        assert_eq!(mark + mark / 4, free + missing);
+        system.server.set_pressure_mark(mark * PAGE);
+        assert_eq!(system.kfree(hog, block), Ok(Reply::Done));
+        assert_eq!(pages(&system), free + 1);
+        // What is short is told again only if it was enough meanwhile.
+        system.server.set_pressure_mark(u64::MAX);
+        system.kmalloc(hog, PAGE).expect("memory");
+        let told = system.events(watcher) == Events::PRESSURE;
+        assert_eq!(told, over, "{missing} missing");
+    }
+}

@@ -152,6 +152,35 @@ fn the_list_of_capabilities_is_followed_from_its_first_to_its_end() {
 }
 
 #[test]
+fn registers_stand_side_by_side_and_take_up_as_much_address_space_as_they_have_pages() {
+    // Of 1, 16 and 4 pages: address space is not lost to an alignment that nobody asked for.
+    let mut function = card();
+    function.words[4..7].copy_from_slice(&[0xfe00_0000, 0xfe10_0000, 0xfe20_0000]);
+    function.writable[4..7].copy_from_slice(&[!0xfff, !0xffff, !0x3fff]);
+    let (mut system, client) = with_card(function);
+    let [first, second, third] = [0, 1, 2].map(|bar| match map(&mut system, client, bar) {
+        Ok(Reply::Region { address, .. }) => address,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(second - first, PAGE);
+    assert_eq!(third - second, 16 * PAGE);
+}
+
+#[test]
+fn opening_writes_to_the_command_register_and_the_base_addresses_alone() {
+    let (mut system, _) = with_card(card());
+    let written = function(&mut system).written;
+    for (word, times) in written.into_iter().enumerate() {
+        // Silenced and restored; all bits, and what was there.
+        let expected = match word {
+            1 | 4..10 => 2,
+            _ => 0,
+        };
+        assert_eq!(times, expected, "word {word}");
+    }
+}
+
+#[test]
 fn further_functions_are_looked_for_where_the_first_says_so() {
     let mut many = card();
     many.words[3] = 0x80_0000;
@@ -168,6 +197,18 @@ fn further_functions_are_looked_for_where_the_first_says_so() {
     assert_eq!(system.server.allow_device(client, VENDOR, DEVICE), 4);
     assert_eq!(system.server.allow_device(client, VENDOR, DEVICE + 1), 0);
     assert_eq!(system.server.allow_device(client, VENDOR + 1, DEVICE), 0);
+}
+
+#[test]
+fn a_function_is_one_by_its_vendor_and_the_first_speaks_for_the_others() {
+    let at = FunctionAddress::new;
+    // What is not there says of itself that it has more functions, as all bits are set.
+    let behind_none = card();
+    let no_vendor = FakeFunction::new(0xffff, 1, 0xfe40_0000, 0x1000, LINE);
+    let functions = [(at(0, 5, 1), behind_none), (at(0, 6, 0), no_vendor)];
+    let (mut system, client) = machine(&functions);
+    assert_eq!(system.server.allow_device(client, VENDOR, DEVICE), 0);
+    assert_eq!(system.server.allow_device(client, 0xffff, 1), 0);
 }
 
 #[test]

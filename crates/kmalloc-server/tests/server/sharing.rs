@@ -4,6 +4,7 @@
 use crate::system::{PAGE, RAM, System, UNLIMITED, filled};
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Error, Reply, Request};
+use kmalloc_server::copy_count;
 use kmalloc_server::dataspace::{DATASPACES_MAX, DATASPACES_OF_CLIENT_MAX, RECIPIENTS_MAX};
 use kmalloc_server::kernel::ClientIndex;
 use kmalloc_simulation::scan;
@@ -327,4 +328,45 @@ fn a_client_is_found_by_its_name_while_it_lives() {
     assert_eq!(find(&mut system, "worker"), nobody);
     assert_eq!(system.stats(clients[0]).failures, 3);
     assert_eq!(Window::of(handle as usize), None, "a handle is no address");
+}
+
+#[test]
+fn an_eighth_of_a_machine_s_pages_can_be_mapped_twice_within_bounds() {
+    for (pages, copies) in [
+        (0, 4096),
+        (32_775, 4096),
+        (32_776, 4097),
+        (80_007, 10_000),
+        (524_287, 65_535),
+        (524_288, 65_536),
+        (524_296, 65_536),
+        (1 << 24, 65_536),
+    ] {
+        assert_eq!(copy_count(pages), copies, "{pages} pages");
+    }
+}
+
+#[test]
+fn a_page_behind_what_is_attached_stays_nobody_s() {
+    let (mut system, [maker, ..], token) = with_dataspace(4 * PAGE);
+    let first = system.attach(maker, token, true).expect("attached");
+    let second = system.attach(maker, token, true).expect("attached");
+    assert_eq!(second - first, 5 * PAGE);
+    for page in 0..5 {
+        let mapped = system.is_mapped(maker, first + page * PAGE);
+        assert_eq!(mapped, page < 4, "page {page}");
+    }
+}
+
+#[test]
+fn what_fills_a_segment_with_the_page_behind_it_is_attached_in_the_one_that_was_kept() {
+    let (mut system, [maker, ..], token) = with_dataspace(511 * PAGE);
+    let first = system.attach(maker, token, true).expect("attached");
+    let (segments, committed) = (system.mapped_segments(), system.committed(maker));
+    for _ in 0..2 {
+        assert_eq!(system.detach(maker, first), Ok(Reply::Done));
+        assert_eq!(system.attach(maker, token, true), Ok(first));
+        assert_eq!(system.mapped_segments(), segments);
+        assert_eq!(system.committed(maker), committed);
+    }
 }
