@@ -211,8 +211,10 @@ impl<K: Kernel> Server<K> {
         if run.pages == CHUNK_PAGES && run.align_pages <= CHUNK_PAGES {
             let ready = self.physical.ready_chunk();
             let chunk = ready.or_else(|| self.physical.fresh_chunk());
-            let end_max = run.max_addr.saturating_sub(bytes(CHUNK_PAGES) - 1);
-            let is_low = |chunk: &Chunk| self.physical.address_of(chunk.first_page()) <= end_max;
+            let start_max = run.max_addr.checked_sub(bytes(CHUNK_PAGES) - 1);
+            let is_low = |chunk: &Chunk| {
+                start_max.is_some_and(|max| self.physical.address_of(chunk.first_page()) <= max)
+            };
             if let Some(chunk) = chunk.filter(is_low) {
                 // No boundary that the run could keep lies inside a chunk.
                 return Some(chunk.pages());

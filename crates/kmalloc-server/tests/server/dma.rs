@@ -343,3 +343,22 @@ fn dma_memory_that_is_set_aside_can_be_had_again_at_once() {
         assert!(system.is_zero(client, address, 2 * MIB));
     }
 }
+
+#[test]
+fn a_limit_below_the_end_of_the_first_chunk_is_kept_where_memory_begins_at_0() {
+    // A chunk there, others for what the client itself needs, and large pages.
+    let mut system = System::new(&[(0, 16), (0x2_0000, 17), (4 * MIB, 22)]);
+    let client = system.spawn(UNLIMITED);
+    let wanted = |max_addr| Wanted {
+        size: 16 * PAGE,
+        max_addr,
+        ..PLAIN
+    };
+    let refused = system.call(client, request(wanted(0xfffe)));
+    assert!(
+        matches!(refused, Err(Error::AddressLimit { .. })),
+        "{refused:?}"
+    );
+    let response = system.call(client, request(wanted(0xffff)));
+    check(&system, client, wanted(0xffff), response);
+}
