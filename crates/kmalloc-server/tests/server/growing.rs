@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Runs and regions that grow: where they stand then, and what they are mapped by. And pages at the edges of segments.
 
-use crate::system::{MIB, PAGE, RAM, System, UNLIMITED};
+use crate::system::{MIB, PAGE, RAM, System, UNLIMITED, program};
 use kmalloc_protocol::{Error, Reply, Request, Response};
 use kmalloc_server::kernel::ClientIndex;
 use kmalloc_server::physical::{Large, LargeForm};
+use kmalloc_server::spawn::Spawn;
 
 fn one_client() -> (System, ClientIndex) {
     let mut system = System::new(RAM);
@@ -168,4 +169,66 @@ fn a_whole_segment_that_is_mapped_later_is_mapped_by_pages() {
     assert_eq!(system.call(client, unmap(page, 1)), Ok(Reply::Done));
     assert!(!system.is_mapped(client, page));
     assert!(system.is_mapped(client, page + PAGE));
+}
+
+#[test]
+fn a_run_grows_in_place_whichever_segment_it_stands_in() {
+    let (mut system, client) = one_client();
+    let mut segments = Vec::new();
+    for _ in 0..3 {
+        // Two of them do not fit one segment.
+        system.kmalloc(client, 448 * PAGE).expect("memory");
+        let run = system.kmalloc(client, 5 * PAGE).expect("memory");
+        let grown = system.krealloc(client, run, 7 * PAGE);
+        assert_eq!(grown, Ok(Reply::Block { address: run }));
+        segments.push(run / (2 * MIB));
+    }
+    segments.dedup();
+    assert_eq!(segments.len(), 3);
+}
+
+#[test]
+fn a_run_is_put_in_the_lowest_gap_that_it_just_fits() {
+    for pages in [5, 6, 7, 10, 12, 14, 20, 24, 28, 40, 48, 56] {
+        let (mut system, client) = one_client();
+        // A gap that is too small, and one that is not, each with somebody behind it.
+        let blocks =
+            [4, 5, pages, 5].map(|pages| system.kmalloc(client, pages * PAGE).expect("memory"));
+        for gap in [blocks[0], blocks[2]] {
+            assert_eq!(system.kfree(client, gap), Ok(Reply::Done));
+        }
+        let again = system.kmalloc(client, pages * PAGE);
+        assert_eq!(again, Ok(blocks[2]), "{pages} pages");
+    }
+}
+
+#[test]
+fn a_run_of_several_segments_moves_page_by_page_where_it_has_no_large_frames() {
+    let mut system = System::new(RAM);
+    let free = system.books().free;
+    // What goes back to a reservation can be had at once, which a frame of 2 MiB can't.
+    let client = system.try_spawn(&Spawn {
+        memory_reserved: PAGE,
+        ..program(UNLIMITED)
+    });
+    let client = client.expect("a client");
+    let run = system.kmalloc(client, 640 * PAGE).expect("memory");
+    for page in 0..640 {
+        system.fill(client, run + page * PAGE, PAGE, 7 + page);
+    }
+    // Two segments are its own.
+    let Ok(Reply::Block { address }) = system.krealloc(client, run, 1280 * PAGE) else {
+        panic!("no block");
+    };
+    assert_ne!(address, run);
+    assert_eq!(large_frames(&system), 0);
+    for page in 0..640 {
+        assert_eq!(system.read_word(client, address + page * PAGE), 7 + page);
+    }
+    assert!(system.is_zero(client, address + 640 * PAGE, 640 * PAGE));
+    assert_eq!(system.ksize(client, address), Ok(1280 * PAGE));
+    assert_eq!(system.kfree(client, address), Ok(Reply::Done));
+    assert!((0..1280).all(|page| !system.is_mapped(client, address + page * PAGE)));
+    system.kill(client);
+    assert_eq!(system.books().free, free);
 }
