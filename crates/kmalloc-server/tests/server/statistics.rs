@@ -296,3 +296,18 @@ fn pages(system: &mut System) -> BTreeMap<u64, i64> {
     }
     pages
 }
+
+#[test]
+fn a_dead_child_that_was_not_reaped_has_no_tables_and_no_ledgers() {
+    let mut system = System::new(RAM);
+    let parent = system.spawn(8 * MIB);
+    let handle = system.start(parent, MIB).expect("a child");
+    let child = system.place(handle);
+    system.kmalloc(child, 5 * PAGE).expect("memory");
+    let before = uses(&mut system, parent, child);
+    assert!(before.kernel_bytes >= CHUNK && before.ledger_bytes >= PAGE);
+    let killed = system.call(parent, Request::Kill { handle });
+    assert_eq!(killed, Ok(Reply::Done));
+    let now = uses(&mut system, parent, child);
+    assert_eq!((now.kernel_bytes, now.ledger_bytes), (0, 0));
+}
