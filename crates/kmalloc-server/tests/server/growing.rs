@@ -87,6 +87,15 @@ fn a_region_has_room_for_twice_its_pages_wherever_it_stands() {
 }
 
 #[test]
+fn a_region_of_some_segments_has_room_for_twice_its_pages_too() {
+    let (mut system, client) = one_client();
+    let region = system.grant_large(client, 1000 * PAGE).expect("memory");
+    let other = system.grant_large(client, 129 * PAGE);
+    assert_eq!(other, Ok(region + 2048 * PAGE));
+    assert_eq!(resized(&mut system, client, region, 2048), region);
+}
+
+#[test]
 fn a_region_of_whole_segments_grows_by_large_frames() {
     let (mut system, client) = one_client();
     let region = system.grant_large(client, 2 * MIB).expect("memory");
@@ -105,6 +114,13 @@ fn a_region_of_whole_segments_grows_by_large_frames() {
     let shrunk = system.resize(client, region, 512 * PAGE);
     let size = 2 * MIB;
     assert_eq!(shrunk, Ok(Reply::Region { address, size }));
+    // Until the next edge, and no further.
+    let longer = system.grant_large(client, 6 * MIB).expect("memory");
+    let shrunk = system.resize(client, longer, 700 * PAGE);
+    let (address, size) = (longer, 4 * MIB);
+    assert_eq!(shrunk, Ok(Reply::Region { address, size }));
+    assert!(system.is_mapped(client, longer + size - PAGE));
+    assert!(!system.is_mapped(client, longer + size));
 }
 
 #[test]
@@ -231,4 +247,54 @@ fn a_run_of_several_segments_moves_page_by_page_where_it_has_no_large_frames() {
     assert!((0..1280).all(|page| !system.is_mapped(client, address + page * PAGE)));
     system.kill(client);
     assert_eq!(system.books().free, free);
+}
+
+#[test]
+fn a_block_that_grows_to_a_power_of_two_stands_at_a_multiple_of_it_and_a_region_need_not() {
+    let (mut system, client) = one_client();
+    system.kmalloc(client, 5 * PAGE).expect("memory");
+    let block = system.kmalloc(client, 7 * PAGE).expect("memory");
+    assert_eq!(block % (8 * PAGE), 5 * PAGE);
+    let grown = system.krealloc(client, block, 8 * PAGE);
+    let Ok(Reply::Block { address }) = grown else {
+        panic!("no block but {grown:?}");
+    };
+    assert_eq!(address % (8 * PAGE), 0);
+    // Two pages, then one with room for two more.
+    system.grant_large(client, PAGE).expect("memory");
+    let region = system.grant_large(client, 3 * PAGE).expect("memory");
+    assert_eq!(region % (8 * PAGE), 2 * PAGE);
+    assert_eq!(resized(&mut system, client, region, 8), region);
+}
+
+#[test]
+fn a_run_grows_up_to_the_end_of_its_segment_in_place() {
+    let (mut system, client) = one_client();
+    system.kmalloc(client, 448 * PAGE).expect("memory");
+    let run = system.kmalloc(client, 56 * PAGE).expect("memory");
+    let grown = system.krealloc(client, run, 64 * PAGE);
+    assert_eq!(grown, Ok(Reply::Block { address: run }));
+    assert_eq!((run + 64 * PAGE) % (2 * MIB), 0);
+}
+
+#[test]
+fn a_run_grows_by_the_last_pages_of_a_limit_and_by_no_more() {
+    let mut system = System::new(RAM);
+    let limit = 4 * MIB;
+    let client = system.spawn(limit);
+    let region = system.grant_large(client, 40 * PAGE).expect("memory");
+    // The region has address space, table and ledger for 24 more pages; others take all but 20.
+    while system.committed(client) < limit - 20 * PAGE {
+        system.kmalloc(client, PAGE).expect("memory");
+    }
+    let committed = limit - 20 * PAGE;
+    let requested = 21 * PAGE;
+    let over = Error::OverQuota {
+        limit,
+        committed,
+        requested,
+    };
+    assert_eq!(system.resize(client, region, 61 * PAGE), Err(over));
+    assert_eq!(resized(&mut system, client, region, 60), region);
+    assert_eq!(system.committed(client), limit);
 }

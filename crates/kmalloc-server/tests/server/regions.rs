@@ -257,3 +257,20 @@ fn a_small_region_aligned_to_a_segment_leaves_the_rest_of_one_to_others_when_it_
     // Eight now.
     assert_eq!(system.grant_large(client, PAGE), Ok(moved + 8 * PAGE));
 }
+
+#[test]
+fn a_region_that_moves_keeps_its_alignment_and_takes_no_more_than_its_place() {
+    for align_bits in [13, 14, 20] {
+        let (mut system, client) = one_client();
+        system.grant_large(client, PAGE).expect("memory");
+        let before = grant_aligned(&mut system, client, align_bits);
+        // Until one stands right behind its two pages.
+        while system.grant_large(client, PAGE) != Ok(before + 2 * PAGE) {}
+        let (moved, _) = region(system.resize(client, before, 3 * PAGE));
+        assert_ne!(moved, before);
+        assert!(moved.is_multiple_of(1 << align_bits), "{align_bits} bits");
+        // Where it was is free, and what lies behind its eight pages.
+        let next = [(); 2].map(|()| system.grant_large(client, PAGE));
+        assert!(next.contains(&Ok(moved + 8 * PAGE)), "{align_bits} bits");
+    }
+}
