@@ -67,6 +67,39 @@ fn pages_of_a_run_are_moved_each_to_its_own_place() {
 }
 
 #[test]
+fn pages_of_a_run_that_was_resized_are_moved_to_where_it_is_now() {
+    let mut system = System::new(RAM);
+    let client = system.spawn(UNLIMITED);
+    system.server.allow_moving(client);
+    let first = system.kmalloc(client, 12 * PAGE).expect("memory");
+    for page in 0..12 {
+        system.fill(client, first + page * PAGE, PAGE, 7 + page);
+    }
+    // Somebody is behind it.
+    system.kmalloc(client, 5 * PAGE).expect("memory");
+    let resized = system.krealloc(client, first, 14 * PAGE);
+    let Ok(Reply::Block { address }) = resized else {
+        panic!("no block but {resized:?}");
+    };
+    assert_ne!(address, first);
+    // What others have stays.
+    let other = system.spawn(UNLIMITED);
+    system.dma(other, PAGE).expect("memory");
+    clutter(&mut system, other, 1);
+    let places = |system: &System| {
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+            .map(|page| system.translate(client, address + page * PAGE))
+    };
+    let before = places(&system);
+    assert!(system.call(other, dma(8)).is_ok());
+    assert_ne!(places(&system), before);
+    for page in 0..12 {
+        assert_eq!(system.read_word(client, address + page * PAGE), 7 + page);
+    }
+    scan(&system.server);
+}
+
+#[test]
 fn pages_of_a_program_and_of_its_threads_stay() {
     let mut system = System::new(RAM);
     let client = system.spawn(UNLIMITED);

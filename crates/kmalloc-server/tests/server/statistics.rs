@@ -271,6 +271,9 @@ fn the_trace_tells_of_every_page_that_comes_and_goes() {
         pages(&mut system),
         BTreeMap::from([(1, 4), (2, 4), (3, 768)])
     );
+    // The same size is no change.
+    assert!(system.resize(client, large, 3 * MIB).is_ok());
+    assert!(system.server.kernel_mut().take_traced().is_empty());
     assert_eq!(system.release(client, large), Ok(Reply::Done));
     assert_eq!(system.release(client, address), Ok(Reply::Done));
     assert_eq!(system.kfree(client, block), Ok(Reply::Done));
