@@ -298,3 +298,15 @@ fn a_run_grows_by_the_last_pages_of_a_limit_and_by_no_more() {
     assert_eq!(resized(&mut system, client, region, 60), region);
     assert_eq!(system.committed(client), limit);
 }
+
+#[test]
+fn a_segment_of_a_region_that_had_pages_once_is_filled_by_pages() {
+    let (mut system, client) = one_client();
+    let region = system.grant_large(client, 2 * MIB).expect("memory");
+    for pages in [600, 512, 1024] {
+        assert_eq!(resized(&mut system, client, region, pages), region);
+    }
+    // Its table stands where a second frame would be mapped.
+    assert_eq!(large_frames(&system), 1);
+    assert!(system.is_zero(client, region, 1024 * PAGE));
+}
