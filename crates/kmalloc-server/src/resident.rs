@@ -57,10 +57,8 @@ impl<K: Kernel> Server<K> {
             });
         }
         self.check_supply(client, range.len())?;
-        let plan = RunPlan {
-            large: false,
-            ..RunPlan::pages(Window::Resident, range.len())
-        };
+        // Never by a frame of 2 MiB: the segment's first page is mapped.
+        let plan = RunPlan::pages(Window::Resident, range.len());
         let first = page_number(segment, range.start);
         let mut mapped = 0;
         while mapped < range.len() {

@@ -30,7 +30,6 @@ impl<K: Kernel> Server<K> {
         self.check_supply(client, wanted - pages)?;
         let plan = RunPlan {
             reserve: wanted.max(reserved),
-            large: reserved >= SEGMENT_PAGES,
             ..RunPlan::pages(window, wanted)
         };
         // A block that grows to a power of two is promised its natural alignment; a large region is not.
@@ -125,8 +124,8 @@ impl<K: Kernel> Server<K> {
         let Some(entry) = self.entry_at(number) else {
             return Ok(number);
         };
-        let (pages, reserved, guard) =
-            (entry.length as usize, entry.reserved as usize, entry.guard);
+        // Runs with a guard are DMA memory, which has one length.
+        let (pages, reserved) = (entry.length as usize, entry.reserved as usize);
         let align_bits = entry.align_bits;
         let reserve = if window == Window::Large {
             large_reserve(wanted)
@@ -164,7 +163,7 @@ impl<K: Kernel> Server<K> {
             return Err(error);
         }
         self.write_run_entries(target, &plan);
-        self.give_run_space(client, number - guard, reserved + guard as usize)?;
+        self.give_run_space(client, number, reserved)?;
         Ok(target)
     }
 

@@ -7,6 +7,7 @@ use kmalloc_server::Outcome;
 use kmalloc_server::client::{Badge, End, Fault, FaultKind};
 use kmalloc_server::kernel::{ClientIndex, ClientObject, Kernel, Object, Slot, ThreadIndex};
 use kmalloc_server::physical::{Chunk, ChunkForm, Large, LargeForm};
+use kmalloc_server::spawn::{Load, Spawn};
 
 /// Lets a client have some of everything, all of it written to.
 fn fill_up(system: &mut System, client: ClientIndex) -> u64 {
@@ -58,6 +59,9 @@ fn everything_comes_back_however_a_client_ends() {
         system.settle();
         system.clean();
         assert_eq!(obituary.end, end);
+        if let End::Fault(fault) = end {
+            assert_eq!(obituary.instruction, fault.instruction);
+        }
         assert_eq!(obituary.held_bytes, held_bytes);
         assert_eq!(obituary.peak_bytes, peak);
         assert!((calls + 1..=calls + 2).contains(&obituary.calls));
@@ -259,4 +263,35 @@ fn a_client_begins_with_its_program_its_start_page_and_nothing_else() {
     let other = system.spawn(UNLIMITED);
     assert_eq!(system.read(other, 0x40_1010), *b"initial data");
     assert_eq!(program(0).loads.len(), 2);
+}
+
+#[test]
+fn what_a_client_begins_with_may_be_longer_than_a_page() {
+    let data: [u8; 3 * 4096] = core::array::from_fn(|at| (at / 7) as u8);
+    // At the start of a page, near its end, and at both of two parts.
+    for address in [0x40_0000, 0x40_0ff0] {
+        let load = Load {
+            address,
+            data: &data,
+            size: data.len() + 4096,
+            writable: false,
+        };
+        let behind = Load {
+            address: address + 0x1_0000,
+            ..load
+        };
+        let mut system = System::new(RAM);
+        let client = system.try_spawn(&Spawn {
+            loads: &[load, behind],
+            data: &data,
+            ..program(UNLIMITED)
+        });
+        let client = client.expect("a client");
+        for part in [address, behind.address] {
+            assert_eq!(system.read(client, part as u64), data);
+            let rest = part as u64 + 3 * PAGE;
+            assert_eq!(system.read(client, rest), [0; 4096]);
+        }
+        assert_eq!(system.read(client, 0x4000_0000), data);
+    }
 }

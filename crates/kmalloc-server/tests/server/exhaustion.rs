@@ -3,9 +3,10 @@
 //! what is given back can be had again.
 
 use crate::system::{MIB, PAGE, RAM, System, UNLIMITED, program};
-use kmalloc_protocol::{Error, Reply};
+use kmalloc_protocol::{Error, Reply, Request};
 use kmalloc_server::client::CLIENTS_MAX;
 use kmalloc_server::kernel::ClientIndex;
+use kmalloc_server::spawn::Spawn;
 
 type Take = fn(&mut System, ClientIndex, u64) -> Result<u64, Error>;
 type Give = fn(&mut System, ClientIndex, u64) -> Result<Reply, Error>;
@@ -237,4 +238,48 @@ fn a_client_starts_with_just_the_pages_that_it_has_and_not_with_one_fewer() {
         );
         assert_eq!(system.books().free, free);
     }
+}
+
+#[test]
+fn an_alignment_without_a_free_place_is_refused_with_how_many_segments_there_are() {
+    let mut system = System::new(RAM);
+    let client = system.spawn(UNLIMITED);
+    // It has the first segment, which alone begins at a multiple of a whole window.
+    system.kmalloc(client, PAGE).expect("memory");
+    let request = Request::GrantLarge {
+        size: PAGE,
+        align_bits: 36,
+    };
+    // As many as the smallest machine has.
+    let limit = 4096;
+    let refused = system.call(client, request);
+    assert_eq!(refused, Err(Error::OutOfSlots { limit }));
+}
+
+#[test]
+fn a_run_for_which_there_are_too_few_slots_is_refused_and_takes_none() {
+    let mut system = System::new(RAM);
+    // Tables and a ledger for it are there already.
+    let warm_up = |system: &mut System, client| {
+        let region = system.grant_large(client, 40 * PAGE).expect("memory");
+        assert_eq!(system.release(client, region), Ok(Reply::Done));
+        system.stats(client).slots
+    };
+    let probe = system.spawn(UNLIMITED);
+    let slots = warm_up(&mut system, probe);
+    system.kill(probe);
+    let client = system.try_spawn(&Spawn {
+        slot_limit: Some(slots as u32 + 50),
+        ..program(UNLIMITED)
+    });
+    let client = client.expect("a client");
+    assert_eq!(warm_up(&mut system, client), slots);
+    let limit = slots + 50;
+    for pages in 51..=64 {
+        let refused = system.grant_large(client, pages * PAGE);
+        assert_eq!(refused, Err(Error::OutOfSlots { limit }), "{pages} pages");
+        assert_eq!(system.stats(client).slots, slots, "{pages} pages");
+    }
+    assert!(system.grant_large(client, 50 * PAGE).is_ok());
+    assert_eq!(system.stats(client).slots, limit);
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Runs and regions that grow: where they stand then, and what they are mapped by. And pages at the edges of segments.
 
-use crate::system::{MIB, PAGE, RAM, System, UNLIMITED};
+use crate::system::{MIB, PAGE, RAM, System, UNLIMITED, program};
 use kmalloc_protocol::{Error, Reply, Request, Response};
 use kmalloc_server::kernel::ClientIndex;
 use kmalloc_server::physical::{Large, LargeForm};
+use kmalloc_server::spawn::Spawn;
 
 fn one_client() -> (System, ClientIndex) {
     let mut system = System::new(RAM);
@@ -86,6 +87,15 @@ fn a_region_has_room_for_twice_its_pages_wherever_it_stands() {
 }
 
 #[test]
+fn a_region_of_some_segments_has_room_for_twice_its_pages_too() {
+    let (mut system, client) = one_client();
+    let region = system.grant_large(client, 1000 * PAGE).expect("memory");
+    let other = system.grant_large(client, 129 * PAGE);
+    assert_eq!(other, Ok(region + 2048 * PAGE));
+    assert_eq!(resized(&mut system, client, region, 2048), region);
+}
+
+#[test]
 fn a_region_of_whole_segments_grows_by_large_frames() {
     let (mut system, client) = one_client();
     let region = system.grant_large(client, 2 * MIB).expect("memory");
@@ -104,6 +114,13 @@ fn a_region_of_whole_segments_grows_by_large_frames() {
     let shrunk = system.resize(client, region, 512 * PAGE);
     let size = 2 * MIB;
     assert_eq!(shrunk, Ok(Reply::Region { address, size }));
+    // Until the next edge, and no further.
+    let longer = system.grant_large(client, 6 * MIB).expect("memory");
+    let shrunk = system.resize(client, longer, 700 * PAGE);
+    let (address, size) = (longer, 4 * MIB);
+    assert_eq!(shrunk, Ok(Reply::Region { address, size }));
+    assert!(system.is_mapped(client, longer + size - PAGE));
+    assert!(!system.is_mapped(client, longer + size));
 }
 
 #[test]
@@ -168,4 +185,128 @@ fn a_whole_segment_that_is_mapped_later_is_mapped_by_pages() {
     assert_eq!(system.call(client, unmap(page, 1)), Ok(Reply::Done));
     assert!(!system.is_mapped(client, page));
     assert!(system.is_mapped(client, page + PAGE));
+}
+
+#[test]
+fn a_run_grows_in_place_whichever_segment_it_stands_in() {
+    let (mut system, client) = one_client();
+    let mut segments = Vec::new();
+    for _ in 0..3 {
+        // Two of them do not fit one segment.
+        system.kmalloc(client, 448 * PAGE).expect("memory");
+        let run = system.kmalloc(client, 5 * PAGE).expect("memory");
+        let grown = system.krealloc(client, run, 7 * PAGE);
+        assert_eq!(grown, Ok(Reply::Block { address: run }));
+        segments.push(run / (2 * MIB));
+    }
+    segments.dedup();
+    assert_eq!(segments.len(), 3);
+}
+
+#[test]
+fn a_run_is_put_in_the_lowest_gap_that_it_just_fits() {
+    for pages in [5, 6, 7, 10, 12, 14, 20, 24, 28, 40, 48, 56] {
+        let (mut system, client) = one_client();
+        // A gap that is too small, and one that is not, each with somebody behind it.
+        let blocks =
+            [4, 5, pages, 5].map(|pages| system.kmalloc(client, pages * PAGE).expect("memory"));
+        for gap in [blocks[0], blocks[2]] {
+            assert_eq!(system.kfree(client, gap), Ok(Reply::Done));
+        }
+        let again = system.kmalloc(client, pages * PAGE);
+        assert_eq!(again, Ok(blocks[2]), "{pages} pages");
+    }
+}
+
+#[test]
+fn a_run_of_several_segments_moves_page_by_page_where_it_has_no_large_frames() {
+    let mut system = System::new(RAM);
+    let free = system.books().free;
+    // What goes back to a reservation can be had at once, which a frame of 2 MiB can't.
+    let client = system.try_spawn(&Spawn {
+        memory_reserved: PAGE,
+        ..program(UNLIMITED)
+    });
+    let client = client.expect("a client");
+    let run = system.kmalloc(client, 640 * PAGE).expect("memory");
+    for page in 0..640 {
+        system.fill(client, run + page * PAGE, PAGE, 7 + page);
+    }
+    // Two segments are its own.
+    let Ok(Reply::Block { address }) = system.krealloc(client, run, 1280 * PAGE) else {
+        panic!("no block");
+    };
+    assert_ne!(address, run);
+    assert_eq!(large_frames(&system), 0);
+    for page in 0..640 {
+        assert_eq!(system.read_word(client, address + page * PAGE), 7 + page);
+    }
+    assert!(system.is_zero(client, address + 640 * PAGE, 640 * PAGE));
+    assert_eq!(system.ksize(client, address), Ok(1280 * PAGE));
+    assert_eq!(system.kfree(client, address), Ok(Reply::Done));
+    assert!((0..1280).all(|page| !system.is_mapped(client, address + page * PAGE)));
+    system.kill(client);
+    assert_eq!(system.books().free, free);
+}
+
+#[test]
+fn a_block_that_grows_to_a_power_of_two_stands_at_a_multiple_of_it_and_a_region_need_not() {
+    let (mut system, client) = one_client();
+    system.kmalloc(client, 5 * PAGE).expect("memory");
+    let block = system.kmalloc(client, 7 * PAGE).expect("memory");
+    assert_eq!(block % (8 * PAGE), 5 * PAGE);
+    let grown = system.krealloc(client, block, 8 * PAGE);
+    let Ok(Reply::Block { address }) = grown else {
+        panic!("no block but {grown:?}");
+    };
+    assert_eq!(address % (8 * PAGE), 0);
+    // Two pages, then one with room for two more.
+    system.grant_large(client, PAGE).expect("memory");
+    let region = system.grant_large(client, 3 * PAGE).expect("memory");
+    assert_eq!(region % (8 * PAGE), 2 * PAGE);
+    assert_eq!(resized(&mut system, client, region, 8), region);
+}
+
+#[test]
+fn a_run_grows_up_to_the_end_of_its_segment_in_place() {
+    let (mut system, client) = one_client();
+    system.kmalloc(client, 448 * PAGE).expect("memory");
+    let run = system.kmalloc(client, 56 * PAGE).expect("memory");
+    let grown = system.krealloc(client, run, 64 * PAGE);
+    assert_eq!(grown, Ok(Reply::Block { address: run }));
+    assert_eq!((run + 64 * PAGE) % (2 * MIB), 0);
+}
+
+#[test]
+fn a_run_grows_by_the_last_pages_of_a_limit_and_by_no_more() {
+    let mut system = System::new(RAM);
+    let limit = 4 * MIB;
+    let client = system.spawn(limit);
+    let region = system.grant_large(client, 40 * PAGE).expect("memory");
+    // The region has address space, table and ledger for 24 more pages; others take all but 20.
+    while system.committed(client) < limit - 20 * PAGE {
+        system.kmalloc(client, PAGE).expect("memory");
+    }
+    let committed = limit - 20 * PAGE;
+    let requested = 21 * PAGE;
+    let over = Error::OverQuota {
+        limit,
+        committed,
+        requested,
+    };
+    assert_eq!(system.resize(client, region, 61 * PAGE), Err(over));
+    assert_eq!(resized(&mut system, client, region, 60), region);
+    assert_eq!(system.committed(client), limit);
+}
+
+#[test]
+fn a_segment_of_a_region_that_had_pages_once_is_filled_by_pages() {
+    let (mut system, client) = one_client();
+    let region = system.grant_large(client, 2 * MIB).expect("memory");
+    for pages in [600, 512, 1024] {
+        assert_eq!(resized(&mut system, client, region, pages), region);
+    }
+    // Its table stands where a second frame would be mapped.
+    assert_eq!(large_frames(&system), 1);
+    assert!(system.is_zero(client, region, 1024 * PAGE));
 }

@@ -22,6 +22,7 @@ mod iommu;
 mod lives;
 mod measuring;
 mod messages;
+mod movable;
 mod moving;
 mod notices;
 mod places;

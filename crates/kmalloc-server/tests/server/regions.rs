@@ -3,7 +3,7 @@
 
 use crate::system::{MIB, PAGE, RAM, System, UNLIMITED, filled};
 use kmalloc_protocol::window::Window;
-use kmalloc_protocol::{Error, Reply, SIZE_MAX};
+use kmalloc_protocol::{Error, Reply, Request, SIZE_MAX};
 use kmalloc_server::kernel::ClientIndex;
 
 fn one_client() -> (System, ClientIndex) {
@@ -220,4 +220,57 @@ fn large_pages_are_used_where_they_fit_and_come_back_whole() {
     assert_eq!(system.whole_larges(), whole - 1);
     assert_eq!(system.release(client, address), Ok(Reply::Done));
     assert_eq!(system.whole_larges(), whole);
+}
+
+fn grant_aligned(system: &mut System, client: ClientIndex, align_bits: u8) -> u64 {
+    let size = PAGE;
+    let (address, _) = region(system.call(client, Request::GrantLarge { size, align_bits }));
+    assert!(address.is_multiple_of(1 << align_bits));
+    address
+}
+
+#[test]
+fn address_space_of_a_region_comes_back_whatever_its_alignment() {
+    for align_bits in [12, 20, 21, 22, 23, 26] {
+        let (mut system, client) = one_client();
+        // The last segment of a window stays, and this is it.
+        system.grant_large(client, PAGE).expect("memory");
+        let address = grant_aligned(&mut system, client, align_bits);
+        for _ in 0..3 {
+            assert_eq!(system.release(client, address), Ok(Reply::Done));
+            let again = grant_aligned(&mut system, client, align_bits);
+            assert_eq!(again, address, "{align_bits} bits");
+        }
+    }
+}
+
+#[test]
+fn a_small_region_aligned_to_a_segment_leaves_the_rest_of_one_to_others_when_it_moves() {
+    let (mut system, client) = one_client();
+    let address = grant_aligned(&mut system, client, 21);
+    // It has two pages of address space.
+    assert_eq!(system.grant_large(client, PAGE), Ok(address + 2 * PAGE));
+    let (moved, size) = region(system.resize(client, address, 3 * PAGE));
+    assert_ne!(moved, address);
+    assert_eq!(size, 3 * PAGE);
+    assert!(moved.is_multiple_of(2 * MIB));
+    // Eight now.
+    assert_eq!(system.grant_large(client, PAGE), Ok(moved + 8 * PAGE));
+}
+
+#[test]
+fn a_region_that_moves_keeps_its_alignment_and_takes_no_more_than_its_place() {
+    for align_bits in [13, 14, 20] {
+        let (mut system, client) = one_client();
+        system.grant_large(client, PAGE).expect("memory");
+        let before = grant_aligned(&mut system, client, align_bits);
+        // Until one stands right behind its two pages.
+        while system.grant_large(client, PAGE) != Ok(before + 2 * PAGE) {}
+        let (moved, _) = region(system.resize(client, before, 3 * PAGE));
+        assert_ne!(moved, before);
+        assert!(moved.is_multiple_of(1 << align_bits), "{align_bits} bits");
+        // Where it was is free, and what lies behind its eight pages.
+        let next = [(); 2].map(|()| system.grant_large(client, PAGE));
+        assert!(next.contains(&Ok(moved + 8 * PAGE)), "{align_bits} bits");
+    }
 }

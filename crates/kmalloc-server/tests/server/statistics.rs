@@ -271,6 +271,9 @@ fn the_trace_tells_of_every_page_that_comes_and_goes() {
         pages(&mut system),
         BTreeMap::from([(1, 4), (2, 4), (3, 768)])
     );
+    // The same size is no change.
+    assert!(system.resize(client, large, 3 * MIB).is_ok());
+    assert!(system.server.kernel_mut().take_traced().is_empty());
     assert_eq!(system.release(client, large), Ok(Reply::Done));
     assert_eq!(system.release(client, address), Ok(Reply::Done));
     assert_eq!(system.kfree(client, block), Ok(Reply::Done));
@@ -295,4 +298,19 @@ fn pages(system: &mut System) -> BTreeMap<u64, i64> {
         *pages.entry(address >> 36).or_default() += change;
     }
     pages
+}
+
+#[test]
+fn a_dead_child_that_was_not_reaped_has_no_tables_and_no_ledgers() {
+    let mut system = System::new(RAM);
+    let parent = system.spawn(8 * MIB);
+    let handle = system.start(parent, MIB).expect("a child");
+    let child = system.place(handle);
+    system.kmalloc(child, 5 * PAGE).expect("memory");
+    let before = uses(&mut system, parent, child);
+    assert!(before.kernel_bytes >= CHUNK && before.ledger_bytes >= PAGE);
+    let killed = system.call(parent, Request::Kill { handle });
+    assert_eq!(killed, Ok(Reply::Done));
+    let now = uses(&mut system, parent, child);
+    assert_eq!((now.kernel_bytes, now.ledger_bytes), (0, 0));
 }

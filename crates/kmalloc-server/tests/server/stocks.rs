@@ -43,3 +43,9 @@ fn a_stock_is_for_no_more_segments_than_the_client_may_have() {
     let with = chunks(4 * MIB, MIB);
     assert_eq!(with - without, (24 + 24 + 16_u64).div_ceil(15));
 }
+
+#[test]
+fn a_client_that_reserves_nothing_has_no_stock() {
+    // All that it begins with fits one.
+    assert_eq!(chunks(UNLIMITED, 0), 1);
+}
