@@ -56,7 +56,9 @@ impl Run {
         };
         // What it happens to name may be the client's own.
         let (address, handle) = named(&request);
-        let is_known = self.clients.iter().flatten().any(|it| it.handle == handle);
+        // Who has ended, too, as long as its parent has not been told.
+        let is_known = self.clients.iter().flatten().any(|it| it.handle == handle)
+            || self.orphans.iter().any(|(_, child, _)| *child == handle);
         if address.is_some_and(|address| model.has(address)) || is_known || handle == model.handle {
             return;
         }
