@@ -8,6 +8,7 @@ use crate::client::{Life, NO_ALARM};
 use crate::kernel::{ClientIndex, Kernel, Worker};
 use crate::memory::bytes;
 use crate::physical::PAGE_BITS;
+use crate::segments::{LEDGER_FRAMES, SEGMENT_PAGES};
 use kmalloc_protocol::{AWAIT_ALL, Error, Events, Reply, Response};
 
 /// Clients that one slice of work looks at.
@@ -15,6 +16,13 @@ const SLICE_CLIENTS: usize = 32;
 
 /// Stands for all free pages, however many: who waits for those waits until none is dirty.
 pub(crate) const ALL_PAGES: usize = usize::MAX;
+
+/// What so many pages take with them at the most: tables and ledgers, of all segments that they may lie in and of the first
+/// of a window.
+const fn with_tables(pages: usize) -> usize {
+    let segments = pages.div_ceil(SEGMENT_PAGES).saturating_add(1);
+    pages.saturating_add(segments.saturating_mul(1 + LEDGER_FRAMES) + 2)
+}
 
 /// What a client is to be told.
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +154,7 @@ impl<K: Kernel> Server<K> {
             return Err(error);
         }
         if pages > 0 {
-            self.want_pages(pages);
+            self.want_pages(with_tables(pages));
             self.begin_round();
         }
         Ok(Reply::Done)
@@ -196,7 +204,7 @@ impl<K: Kernel> Server<K> {
 
     /// Something was cleaned: was it the last, and does anybody wait for that?
     pub(crate) fn note_all_clean(&mut self) {
-        if self.board.all_awaited && self.is_all_clean() {
+        if self.awaited().is_some() && self.is_all_clean() {
             self.begin_round();
         }
     }
@@ -268,10 +276,14 @@ impl<K: Kernel> Server<K> {
         }
         if awaited > 0 {
             let all_awaited = awaited == ALL_PAGES;
-            if usable >= awaited || all_awaited && all_clean {
+            let enough = with_tables(awaited);
+            // Where there is nothing left to clean, as much as was asked for has to do.
+            if usable >= enough || all_clean && (all_awaited || usable >= awaited) {
                 events = (events | Events::MEMORY) - Events::TIMEOUT;
             } else if !events.contains(Events::TIMEOUT) {
-                self.board.least_awaited = self.board.least_awaited.min(awaited);
+                // Where all is clean only giving helps, and then the pages themselves are enough.
+                let least = if all_clean { awaited } else { enough };
+                self.board.least_awaited = self.board.least_awaited.min(least);
                 self.board.all_awaited |= all_awaited;
             }
         }

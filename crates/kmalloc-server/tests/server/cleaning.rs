@@ -374,3 +374,35 @@ fn who_wants_a_little_has_four_large_pages_cleaned_and_no_more() {
     }
     assert!(!physical.want(1));
 }
+
+#[test]
+fn who_waits_for_memory_is_told_when_what_comes_with_it_can_be_had_too() {
+    let mut system = used(LARGE, true);
+    let [hog, client] = [(); 2].map(|()| system.spawn(UNLIMITED));
+    // Nothing is left but large pages that are dirty.
+    while system.grant_large(hog, PAGE).is_ok() {}
+    let size = 3 * LARGE;
+    let refused = system.grant_large(client, size);
+    assert!(
+        matches!(refused, Err(Error::BeingCleaned { requested, .. }) if requested == size),
+        "{refused:?}"
+    );
+    let timeout_us = 1000;
+    let request = Request::AwaitMemory { size, timeout_us };
+    assert_eq!(system.call(client, request), Ok(Reply::Done));
+    system.settle();
+    while system.server.kernel_mut().take_signals().is_empty() {
+        assert!(matches!(system.clean_next(), Some(Ok(_))));
+        system.settle();
+    }
+    // For a table and a ledger a large page goes that is none of the three.
+    let address = system.grant_large(client, size).expect("what was told");
+    assert!(system.is_zero(client, address, size));
+    // Where all is clean there is nothing to wait for, and what was asked for has to do.
+    system.clean();
+    let size = system.books().free;
+    let request = Request::AwaitMemory { size, timeout_us };
+    assert_eq!(system.call(client, request), Ok(Reply::Done));
+    system.settle();
+    assert_eq!(system.events(client), Events::MEMORY);
+}
