@@ -3,6 +3,7 @@
 
 use crate::capability::{FrameUse, Kind, size_bits};
 use crate::failure::code;
+use crate::inside::Inside;
 use crate::memory::Writer;
 use crate::{FakeKernel, LEDGER_ENTRIES, LEDGER_FRAMES};
 use kmalloc_bucket::ledger::Entry;
@@ -21,6 +22,7 @@ impl Kernel for FakeKernel {
         first: Slot,
         count: usize,
     ) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("retype")?;
         self.make_objects(untyped, object, first, count)
     }
@@ -30,11 +32,13 @@ impl Kernel for FakeKernel {
     }
 
     fn copy(&mut self, frame: Slot, to: Slot) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("copy")?;
         self.copy_frame(frame, to)
     }
 
     fn delete(&mut self, slot: Slot) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin_taking();
         let has_children = matches!(
             self.capability(slot).map(|object| &object.kind),
@@ -48,6 +52,7 @@ impl Kernel for FakeKernel {
     }
 
     fn revoke(&mut self, slot: Slot) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin_taking();
         self.destroy_below(slot);
         Ok(())
@@ -60,11 +65,13 @@ impl Kernel for FakeKernel {
         address: usize,
         how: Mapping,
     ) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("map_page")?;
         self.map_frame(frame, vspace, address, how)
     }
 
     fn unmap_page(&mut self, frame: Slot) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin_taking();
         self.unmap_frame(frame)
     }
@@ -76,21 +83,25 @@ impl Kernel for FakeKernel {
         vspace: Page,
         address: usize,
     ) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("map_table")?;
         self.hook_table(table, level, vspace, address)
     }
 
     fn unmap_page_table(&mut self, table: Page) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin_taking();
         self.unmap_table(table)
     }
 
     fn assign_asid(&mut self, vspace: Page) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("assign_asid")?;
         self.make_space(vspace)
     }
 
     fn copy_page(&mut self, from: Page, to: Page) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("copy_page")?;
         let source = self.unmapped_frame("copy_page", from)?;
         if from == to {
@@ -102,6 +113,7 @@ impl Kernel for FakeKernel {
     }
 
     fn scrub(&mut self, frame: Page) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("scrub")?;
         let address = self.unmapped_frame("scrub", frame)?;
         self.memory.zero(address, 1 << 12);
@@ -110,6 +122,7 @@ impl Kernel for FakeKernel {
     }
 
     fn write_page(&mut self, frame: Page, offset: usize, data: &[u8]) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("write_page")?;
         assert!(
             offset + data.len() <= 4096,
@@ -122,6 +135,7 @@ impl Kernel for FakeKernel {
     }
 
     fn push_ledger(&mut self, segment: u32, frame: Page) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("push_ledger")?;
         let is_complete = self
             .ledgers
@@ -149,6 +163,7 @@ impl Kernel for FakeKernel {
     }
 
     fn pop_ledger(&mut self, segment: u32, frame: Page) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin_taking();
         let ledger = self.ledgers.get_mut(&segment);
         let popped = ledger.and_then(|ledger| {
@@ -177,6 +192,7 @@ impl Kernel for FakeKernel {
     }
 
     fn ledger(&mut self, segment: u32) -> &mut [Entry] {
+        let _inside = Inside::enter();
         match self.ledgers.get_mut(&segment) {
             Some(ledger) => &mut ledger.entries,
             None => &mut [],
@@ -184,6 +200,7 @@ impl Kernel for FakeKernel {
     }
 
     fn start_thread(&mut self, start: &ThreadStart) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("start_thread")?;
         for which in [
             ClientObject::Tcb(start.thread),
@@ -214,6 +231,7 @@ impl Kernel for FakeKernel {
     }
 
     fn stop_threads(&mut self, client: ClientIndex, count: u8) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin_taking();
         for thread in (0..count).map(ThreadIndex) {
             let tcb = Slot::Client(client, ClientObject::Tcb(thread));
@@ -225,6 +243,7 @@ impl Kernel for FakeKernel {
     }
 
     fn wake(&mut self, worker: Worker) {
+        let _inside = Inside::enter();
         self.woken.insert(worker);
     }
 
@@ -233,6 +252,7 @@ impl Kernel for FakeKernel {
     }
 
     fn signal(&mut self, client: ClientIndex) {
+        let _inside = Inside::enter();
         let notification = Slot::Client(client, ClientObject::Notification);
         assert!(
             self.capability(notification).is_some(),
@@ -242,6 +262,7 @@ impl Kernel for FakeKernel {
     }
 
     fn trace(&mut self, event: &Event<'_>) {
+        let _inside = Inside::enter();
         let mut frame = [0; FRAME_BYTES_MAX];
         let record = kmalloc_events::Record {
             ticks: 0,
@@ -252,11 +273,13 @@ impl Kernel for FakeKernel {
     }
 
     fn now_us(&mut self) -> Result<u64, Refused> {
+        let _inside = Inside::enter();
         self.begin("now_us")?;
         Ok(self.clock.now_us)
     }
 
     fn set_alarm(&mut self, due_us: u64) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("set_alarm")?;
         self.clock.alarm_us = Some(due_us);
         Ok(())

@@ -23,6 +23,7 @@ mod boot;
 mod calls;
 mod capability;
 mod failure;
+mod inside;
 mod iommu;
 mod machine;
 mod making;
@@ -36,6 +37,7 @@ mod view;
 
 pub use capability::{Capability, FrameUse, Kind};
 pub use failure::{Refusal, code};
+pub use inside::is_inside;
 pub use machine::{FakeFunction, FakeMachine};
 pub use rules::Release;
 pub use space::Space;

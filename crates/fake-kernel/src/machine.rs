@@ -4,6 +4,7 @@
 use crate::FakeKernel;
 use crate::capability::Capability;
 use crate::failure::code;
+use crate::inside::Inside;
 use crate::iommu::IoSpace;
 use kmalloc_server::kernel::{
     ClientIndex, ClientObject, InterruptSource, MessageInterrupt, Object, Refused, Slot,
@@ -124,6 +125,7 @@ impl FakeKernel {
 
 impl Machine for FakeKernel {
     fn pci_read(&mut self, function: FunctionAddress, offset: u16) -> Result<u32, Refused> {
+        let _inside = Inside::enter();
         self.begin("pci_read")?;
         let function = self.machine.functions.get(&function);
         Ok(function.map_or(u32::MAX, |function| function.word(offset)))
@@ -135,6 +137,7 @@ impl Machine for FakeKernel {
         offset: u16,
         value: u32,
     ) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("pci_write")?;
         if let Some(function) = self.machine.functions.get_mut(&function) {
             function.write(offset, value);
@@ -143,6 +146,7 @@ impl Machine for FakeKernel {
     }
 
     fn device_frames(&mut self, address: u64, pages: usize) -> Result<u32, Refused> {
+        let _inside = Inside::enter();
         self.begin("device_frames")?;
         let first = self.machine.frames;
         if first + pages as u32 > DEVICE_FRAMES_MAX {
@@ -165,6 +169,7 @@ impl Machine for FakeKernel {
         source: InterruptSource,
         client: ClientIndex,
     ) -> Result<Option<MessageInterrupt>, Refused> {
+        let _inside = Inside::enter();
         self.begin("open_interrupt")?;
         let notification = Slot::Client(client, ClientObject::Notification);
         assert!(
@@ -183,6 +188,7 @@ impl Machine for FakeKernel {
     }
 
     fn acknowledge_interrupt(&mut self, number: u8) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("acknowledge_interrupt")?;
         assert!(
             self.machine.interrupts.contains_key(&number),
@@ -201,22 +207,26 @@ impl Machine for FakeKernel {
     }
 
     fn open_io_space(&mut self, number: u8, function: FunctionAddress) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("open_io_space")?;
         self.open_space(number, function)
     }
 
     fn map_io_table(&mut self, table: Page, number: u8, address: u64) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("map_io_table")?;
         self.hook_io_table(table, number, address)
     }
 
     fn unmap_io_table(&mut self, table: Page) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin_taking();
         self.unhook_io_table(table);
         Ok(())
     }
 
     fn map_io_page(&mut self, copy: Slot, number: u8, address: u64) -> Result<(), Refused> {
+        let _inside = Inside::enter();
         self.begin("map_io_page")?;
         self.map_for_function(copy, number, address)
     }

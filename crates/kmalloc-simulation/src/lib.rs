@@ -18,6 +18,7 @@ mod random;
 mod run;
 mod scan;
 mod scenario;
+mod serving;
 mod shrink;
 pub mod system;
 
@@ -28,4 +29,5 @@ pub use random::Random;
 pub use run::{Counts, Run};
 pub use scan::scan;
 pub use scenario::{MACHINES, ParseError, Scenario};
+pub use serving::{note_allocation, serving};
 pub use shrink::shrink;

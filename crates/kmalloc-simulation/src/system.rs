@@ -2,6 +2,7 @@
 //! A server with clients, in one process: requests and responses are encoded and decoded on the way as over IPC.
 
 use crate::scan::scan;
+use crate::serving::serving;
 use fake_kernel::FakeKernel;
 use kmalloc_protocol::message::quick::{self, QuickRequest};
 use kmalloc_protocol::message::{BYTES_MAX, bytes_of, encode_long};
@@ -152,7 +153,7 @@ impl System {
 
     /// A client, if it can be had.
     pub fn try_spawn(&mut self, spawn: &Spawn<'_>) -> Result<ClientIndex, Error> {
-        let client = self.server.spawn(spawn);
+        let client = serving(|| self.server.spawn(spawn));
         self.note(|| format!("a client with {} bytes: {client:x?}", spawn.memory_limit));
         self.scan_unasked();
         client
@@ -189,7 +190,7 @@ impl System {
     /// A message as it comes from the kernel.
     pub fn send(&mut self, badge: u64, label: u64, caps: bool, message: &[u8]) -> Answer {
         self.server.kernel_mut().take_zeroed_max();
-        let outcome = self.server.handle(badge, label, caps, message);
+        let outcome = serving(|| self.server.handle(badge, label, caps, message));
         let answer = self.answer_of(outcome);
         self.served();
         answer
@@ -200,10 +201,10 @@ impl System {
         let badge = self.badge(client);
         let short = quick::encode(request);
         self.server.kernel_mut().take_zeroed_max();
-        let response = match self.server.handle_quick(badge, &short.words) {
+        let response = match serving(|| self.server.handle_quick(badge, &short.words)) {
             Quick::Block(address) => Ok(Reply::Block { address }),
             Quick::Done => Ok(Reply::Done),
-            Quick::Refused => Err(self.server.refusal()),
+            Quick::Refused => Err(serving(|| self.server.refusal())),
             Quick::Slow => {
                 let bytes = bytes_of(&short.words);
                 let answer = self.send(badge, LABEL, false, &bytes[..short.length * 8]);
@@ -241,7 +242,8 @@ impl System {
             Outcome::Print { text, .. } => Answer::Printed(text.to_string()),
             Outcome::Find { client, name } => {
                 let found = self.names.get(name).copied();
-                Answer::Response(over_the_wire(&self.server.found(client, found)))
+                let response = serving(|| self.server.found(client, found));
+                Answer::Response(over_the_wire(&response))
             }
             Outcome::Observe {
                 client,
@@ -249,7 +251,7 @@ impl System {
                 of,
                 cursor,
             } => {
-                let response = self.server.observe(client, subject, of, cursor);
+                let response = serving(|| self.server.observe(client, subject, of, cursor));
                 Answer::Response(over_the_wire(&response))
             }
             Outcome::Ended { obituary, .. } => Answer::Ended(obituary),
@@ -274,7 +276,7 @@ impl System {
             return Err(Error::NotPermitted);
         }
         let limit = if memory == 0 { CHILD_LIMIT } else { memory };
-        let child = self.server.begin(Some(parent), &program(limit))?;
+        let child = serving(|| self.server.begin(Some(parent), &program(limit)))?;
         let handle = self.server.handle_of(child);
         Ok(Reply::Client { handle })
     }
@@ -283,7 +285,7 @@ impl System {
         if !own && !self.killers.contains(&(client, target)) {
             return Answer::Response(Err(Error::NotPermitted));
         }
-        match self.server.end(target, End::Killed) {
+        match serving(|| self.server.end(target, End::Killed)) {
             Outcome::Ended { obituary, .. } if target == client => Answer::Ended(obituary),
             Outcome::Ended { client, obituary } => {
                 self.ended.push((client, obituary));
@@ -295,7 +297,7 @@ impl System {
 
     /// One slice of work; false when there is none.
     pub fn work(&mut self) -> bool {
-        let work = self.server.work();
+        let work = serving(|| self.server.work());
         match work {
             Work::Idle => {}
             Work::Done => {}
@@ -303,7 +305,7 @@ impl System {
                 let account = self.server.client(client).expect("a client");
                 let limit = (account.limit_pages as u64) << 12;
                 if let Built::Failed(Outcome::Ended { client, obituary }) =
-                    self.server.build(client, &program(limit), 3)
+                    serving(|| self.server.build(client, &program(limit), 3))
                 {
                     self.ended.push((client, obituary));
                 }
@@ -348,7 +350,7 @@ impl System {
 
     /// A message on the fault endpoint.
     pub fn fault(&mut self, badge: u64, fault: Fault) -> Answer {
-        let outcome = self.server.fault(badge, fault);
+        let outcome = serving(|| self.server.fault(badge, fault));
         let answer = self.answer_of(outcome);
         self.note(|| format!("fault of badge {badge:#x}: {fault:x?}: {answer:x?}"));
         if self.settles {
@@ -359,7 +361,7 @@ impl System {
 
     /// Ends a client from outside.
     pub fn kill(&mut self, client: ClientIndex) -> Obituary {
-        let outcome = self.server.end(client, End::Killed);
+        let outcome = serving(|| self.server.end(client, End::Killed));
         let Outcome::Ended { obituary, .. } = outcome else {
             panic!("{client:?} to be killed: {outcome:?}");
         };

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! A million steps, each with a scan behind it, in many small runs. `KMALLOC_SEED=n` runs that seed alone.
+//! A million steps, each with a scan behind it, in many small runs, in none of which the server allocates. `KMALLOC_SEED=n` runs
+//! that seed alone.
+
+mod allocator;
 
 use kmalloc_simulation::{Campaign, Counts, Failed, narrate};
 use std::fmt::Write;

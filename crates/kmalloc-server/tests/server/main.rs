@@ -8,6 +8,8 @@ use kmalloc_simulation::system;
 
 mod accounts;
 mod alarms;
+#[path = "../../../kmalloc-simulation/tests/allocator/mod.rs"]
+mod allocator;
 mod cleaning;
 mod conditions;
 mod death;

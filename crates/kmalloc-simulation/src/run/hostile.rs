@@ -3,6 +3,7 @@
 
 use super::Run;
 use crate::model::{Kind, Model};
+use crate::serving::serving;
 use crate::system::Answer;
 use kmalloc_protocol::message::{REQUEST_COUNT, bytes_of, decode_request, encode_short};
 use kmalloc_protocol::{Error, LABEL, Request, Response};
@@ -143,7 +144,7 @@ impl Run {
             address: 0,
             instruction: 0,
         };
-        let quick = self.system.server.handle_quick(badge, &short.words);
+        let quick = serving(|| self.system.server.handle_quick(badge, &short.words));
         assert_eq!(quick, Quick::Slow);
         let bytes = bytes_of(&short.words);
         let answer = self

@@ -3,6 +3,7 @@
 
 use super::{CODE, Run};
 use crate::operation::What;
+use crate::serving::serving;
 use kmalloc_server::kernel::Worker;
 
 impl Run {
@@ -20,7 +21,7 @@ impl Run {
                 self.stop_failing();
             }
             What::BeginCleaning => {
-                let _begun = self.system.server.next_cleaning();
+                let _begun = serving(|| self.system.server.next_cleaning());
             }
             What::GiveUpCleaning => {
                 if self.system.server.physical().cleaning().is_some() {
@@ -88,7 +89,7 @@ impl Run {
             return;
         };
         if due.is_some_and(|due| due <= now) {
-            self.system.server.alarm(now);
+            serving(|| self.system.server.alarm(now));
         }
         if self.system.settles {
             self.system.settle();

@@ -3,6 +3,7 @@
 
 use super::System;
 use crate::scan::scan;
+use crate::serving::serving;
 use fake_kernel::FakeKernel;
 use kmalloc_server::kernel::{Kernel, Object, Refused, Slot, Worker};
 use kmalloc_server::physical::{CHUNK_PAGES, Cleaning, GRAIN_BITS, LARGE_CHUNKS};
@@ -10,7 +11,7 @@ use kmalloc_server::physical::{CHUNK_PAGES, Cleaning, GRAIN_BITS, LARGE_CHUNKS};
 impl System {
     /// Does the next cleaning job as the cleaner does; whether there was one. A refusal is the kernel's.
     pub fn clean_next(&mut self) -> Option<Result<Cleaning, Refused>> {
-        let cleaning = self.server.next_cleaning()?;
+        let cleaning = serving(|| self.server.next_cleaning())?;
         let kernel = self.server.kernel_mut();
         let result = match cleaning {
             Cleaning::Pages { .. } => {
@@ -31,7 +32,7 @@ impl System {
                 kernel.retype(Slot::Large(large), object, first, LARGE_CHUNKS)
             }
         };
-        self.server.cleaned(result.is_ok());
+        serving(|| self.server.cleaned(result.is_ok()));
         self.note(|| format!("{cleaning:x?} is cleaned: {result:?}"));
         Some(result.map(|()| cleaning))
     }
@@ -42,7 +43,7 @@ impl System {
             let revoked = self.server.kernel_mut().revoke(Slot::Large(large));
             revoked.expect("the kernel revokes");
         }
-        self.server.cleaned(false);
+        serving(|| self.server.cleaned(false));
     }
 
     /// Has the cleaner run until it has nothing to do.
