@@ -21,6 +21,7 @@ mod documents;
 mod guard;
 mod host;
 mod packages;
+mod seal;
 mod sequences;
 mod shown;
 mod vandal;
@@ -123,6 +124,7 @@ pub fn run(project: &Project, arguments: &TestArguments) -> Result<Status> {
     if !arguments.host && !is_interrupted() {
         watchdog::run(project, arguments, &mut results)?;
         guard::run(project, arguments, &mut results)?;
+        seal::run(project, arguments, &mut results)?;
         shown::run(project, arguments, &mut results);
     }
     if is_interrupted() {
@@ -162,9 +164,15 @@ fn meant(
         results.wants(name) || clients.any(|client| results.wants(&client.name))
     };
     let elsewhere = !documents.is_empty()
-        || [guard::NAME, sequences::NAME, vandal::NAME, watchdog::NAME]
-            .iter()
-            .any(|name| results.filter.starts_with(name))
+        || [
+            guard::NAME,
+            seal::NAME,
+            sequences::NAME,
+            vandal::NAME,
+            watchdog::NAME,
+        ]
+        .iter()
+        .any(|name| results.filter.starts_with(name))
         || shown::NAME.starts_with(&results.filter);
     if elsewhere || candidates.iter().any(is_meant) {
         candidates.retain(is_meant);
