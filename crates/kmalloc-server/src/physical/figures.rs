@@ -89,7 +89,6 @@ fn orders(free: &[bool; LARGE_PAGES]) -> [u32; ORDERS] {
             .take_while(|is_free| **is_free)
             .count();
         let order = length.ilog2().min(first.trailing_zeros()) as usize;
-        let order = order.min(ORDERS - 1);
         if let Some(count) = orders.get_mut(order) {
             *count += 1;
         }
