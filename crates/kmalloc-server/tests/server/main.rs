@@ -8,6 +8,7 @@ use kmalloc_simulation::system;
 
 mod accounts;
 mod alarms;
+mod books;
 mod cleaning;
 mod conditions;
 mod death;
