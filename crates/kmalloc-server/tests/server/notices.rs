@@ -270,6 +270,22 @@ fn all_of_the_memory_can_be_waited_for_and_no_more() {
 }
 
 #[test]
+fn memory_is_short_when_less_than_the_mark_is_free() {
+    let mut system = System::new(RAM);
+    let [hog, watcher] = [(); 2].map(|()| system.spawn(UNLIMITED));
+    let watching = watch(&mut system, watcher, Events::PRESSURE);
+    assert_eq!(watching, Ok(Reply::Done));
+    system.kmalloc(hog, PAGE).expect("memory");
+    let mark = system.books().free - PAGE;
+    system.server.set_pressure_mark(mark);
+    system.kmalloc(hog, PAGE).expect("memory");
+    assert_eq!(system.books().free, mark);
+    assert_eq!(system.events(watcher), Events::empty());
+    system.kmalloc(hog, PAGE).expect("memory");
+    assert_eq!(system.events(watcher), Events::PRESSURE);
+}
+
+#[test]
 fn who_stops_waiting_hurries_nobody() {
     let mut system = System::new(RAM);
     let client = system.spawn(UNLIMITED);
