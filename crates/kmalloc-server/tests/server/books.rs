@@ -106,3 +106,19 @@ fn books_balance_when_nothing_is_missing_and_nothing_twice() {
         assert_eq!(books.balance(), balance);
     }
 }
+
+#[test]
+fn a_large_page_is_gathered_while_two_others_can_be_had() {
+    for taken in [0, 1] {
+        let mut physical = Physical::new(0, 3 << 21);
+        for large in (0..3).map(Large) {
+            physical.add_large(large);
+            physical.large_was_split(large);
+        }
+        physical.chunk_was_split(Chunk(95));
+        physical.take_pages(1536 - taken..1536);
+        let gathering = Some(Cleaning::Gather(Large(0)));
+        let next = physical.begin_cleaning();
+        assert_eq!(next == gathering, taken == 0, "{next:?}");
+    }
+}

@@ -257,3 +257,26 @@ fn a_run_that_is_long_enough_and_not_aligned_is_no_matter_of_the_limit() {
     let refused = Error::NoContiguousRun { largest, requested };
     assert_eq!(response, Err(refused));
 }
+
+#[test]
+fn dma_memory_of_large_pages_and_a_few_more_overlaps_nothing() {
+    for pages in [512, 513, 600, 1023, 1024] {
+        let (mut system, client) = one_client();
+        let size = pages * PAGE;
+        let [first, second] = [(); 2].map(|()| system.dma(client, size).expect("memory"));
+        assert!(second.0 - first.0 > size, "{pages} pages");
+        for (address, dma_addr) in [first, second] {
+            for offset in (0..size).step_by(PAGE as usize) {
+                let mapped = system.translate(client, address + offset).expect("mapped");
+                assert_eq!(mapped.0, dma_addr + offset, "{pages} pages");
+            }
+            for address in [address - PAGE, address + size] {
+                assert!(!system.is_mapped(client, address), "{pages} pages");
+            }
+        }
+        for (address, _) in [first, second] {
+            assert_eq!(system.kfree_dma(client, address), Ok(Reply::Done));
+        }
+        assert_eq!(system.stats(client).dma_bytes, 0);
+    }
+}

@@ -298,3 +298,20 @@ fn who_stops_waiting_hurries_nobody() {
     assert_eq!(wait(&mut system, client, PAGE, 0), Ok(Reply::Done));
     assert!(system.server.kernel().is_cleaner_hurried());
 }
+
+#[test]
+fn all_are_told_however_many_there_are() {
+    let mut system = System::new(RAM);
+    system.scan_every = 50;
+    // More than one slice of work looks at.
+    let clients: Vec<_> = (0..70).map(|_| system.spawn(UNLIMITED)).collect();
+    for client in &clients {
+        let watching = watch(&mut system, *client, Events::PRESSURE);
+        assert_eq!(watching, Ok(Reply::Done));
+    }
+    system.server.set_pressure_mark(u64::MAX);
+    system.kmalloc(clients[0], PAGE).expect("memory");
+    for client in clients {
+        assert_eq!(system.events(client), Events::PRESSURE, "{client:?}");
+    }
+}
