@@ -347,10 +347,11 @@ fn a_parent_gives_nothing_away_that_is_reserved_for_it() {
 fn what_is_set_aside_is_free_for_its_owner_alone() {
     let mut system = System::new(RAM);
     let owner = system
-        .try_spawn(&reserving(UNLIMITED, 4 * MIB))
+        .try_spawn(&reserving(32 * MIB, 4 * MIB))
         .expect("a client starts");
     let other = system.spawn(UNLIMITED);
-    let requested = 64 * MIB;
+    assert!(system.server.set_aside() > 0);
+    let requested = 20 * MIB;
     let free = system.books().free;
     let refused = system.kmalloc(owner, requested);
     assert_eq!(refused, Err(Error::OutOfMemory { free, requested }));

@@ -6,6 +6,7 @@ use fake_kernel::FakeKernel;
 use kmalloc_protocol::{Error, Reply, Request, Response, SIZE_MAX};
 use kmalloc_server::kernel::ClientIndex;
 use kmalloc_server::physical::{Page, Physical, Step};
+use kmalloc_server::segments::place_of;
 use kmalloc_server::spawn::Spawn;
 
 fn one_client() -> (System, ClientIndex) {
@@ -263,7 +264,14 @@ fn dma_memory_of_large_pages_and_a_few_more_overlaps_nothing() {
     for pages in [512, 513, 600, 1023, 1024] {
         let (mut system, client) = one_client();
         let size = pages * PAGE;
-        let [first, second] = [(); 2].map(|()| system.dma(client, size).expect("memory"));
+        let other = system.spawn(UNLIMITED);
+        let first = system.dma(client, size).expect("memory");
+        // A segment is one client's in every window.
+        let theirs = system.grant_large(other, PAGE).expect("memory");
+        let segment = |address| place_of(address as usize).0;
+        let own = segment(first.0)..=segment(first.0 + size - 1);
+        assert!(!own.contains(&segment(theirs)), "{pages} pages");
+        let second = system.dma(client, size).expect("memory");
         assert!(second.0 - first.0 > size, "{pages} pages");
         for (address, dma_addr) in [first, second] {
             for offset in (0..size).step_by(PAGE as usize) {

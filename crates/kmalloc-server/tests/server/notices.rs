@@ -288,6 +288,7 @@ fn memory_is_short_when_less_than_the_mark_is_free() {
 #[test]
 fn who_stops_waiting_hurries_nobody() {
     let mut system = System::new(RAM);
+    system.scan_every = 500;
     let client = system.spawn(UNLIMITED);
     let large = system.grant_large(client, 2 * MIB).expect("memory");
     while system.kmalloc(client, PAGE).is_ok() {}
