@@ -2,6 +2,8 @@
 //! The clients of the system as its manifest wants them: who starts, who may start and end whom, and what happens when
 //! one fails.
 
+mod restarts;
+
 use crate::kernel::Sel4;
 use crate::names::Names;
 use crate::report::{self, Lines};
@@ -15,23 +17,10 @@ use kmalloc_protocol::{Ended, Error, Events, Reply, Response};
 use kmalloc_server::client::{End, Fault, Obituary};
 use kmalloc_server::kernel::{ClientIndex, Kernel};
 use kmalloc_server::{Built, Outcome, Server, Work};
+use restarts::Restart;
 
 /// Pages and objects of a new client that one slice of work makes.
 const BUILD_STEPS: usize = 2;
-/// Microseconds before a client that failed is started again; twice as many after each further failure.
-const RESTART_DELAY_US: u64 = 10_000;
-/// The longest of these delays.
-const RESTART_DELAY_US_MAX: u64 = 1_000_000;
-
-/// A client that is to be started again.
-#[derive(Clone, Copy, Debug, Default)]
-struct Restart {
-    /// How often that has happened.
-    count: u16,
-    /// When it is due, in microseconds since boot.
-    due_us: Option<u64>,
-}
-
 /// The clients of the system.
 pub struct Clients<'a> {
     directory: Directory<'a>,
@@ -65,7 +54,9 @@ impl<'a> Clients<'a> {
     /// Starts the clients that the manifest wants at boot, each at once; false when one can't start.
     pub fn start_all(&mut self, server: &mut Server<Sel4>) -> bool {
         for number in 0..self.directory.entries().len() {
-            let entry = &self.directory.entries()[number];
+            let Some(entry) = self.directory.entries().get(number) else {
+                continue;
+            };
             if !entry.client.start {
                 continue;
             }
@@ -134,21 +125,6 @@ impl<'a> Clients<'a> {
         server.has_work()
     }
 
-    /// The alarm has gone off: starts again what is due.
-    pub fn alarm(&mut self, server: &mut Server<Sel4>, now_us: u64) {
-        for number in 0..self.restarts.len() {
-            if self.restarts[number]
-                .due_us
-                .is_some_and(|due_us| due_us <= now_us)
-            {
-                self.restarts[number].due_us = None;
-                self.restarts_due -= 1;
-                self.restart(server, number);
-            }
-        }
-        self.set_alarm(server);
-    }
-
     /// Whether nobody is left, and nothing of anybody. Services are told when nobody else is.
     pub fn is_over(&mut self, server: &mut Server<Sel4>) -> bool {
         if self.names.alive() == 0 && self.restarts_due == 0 {
@@ -174,8 +150,13 @@ impl<'a> Clients<'a> {
     }
 
     fn is_serving_nobody(&self) -> bool {
-        let mut alive = self.names.all_alive();
-        alive.all(|(_, number)| self.directory.entries()[number].client.service)
+        let entries = self.directory.entries();
+        let is_service = |number: usize| {
+            entries
+                .get(number)
+                .is_some_and(|entry| entry.client.service)
+        };
+        self.names.all_alive().all(|(_, number)| is_service(number))
     }
 
     fn name(&self, client: ClientIndex) -> &'a str {
@@ -191,7 +172,11 @@ impl<'a> Clients<'a> {
     fn find(&self, name: &str) -> Option<ClientIndex> {
         let entries = self.directory.entries();
         let mut alive = self.names.all_alive();
-        let found = alive.find(|(_, number)| entries[*number].client.name == name);
+        let has_name = |number: usize| {
+            let entry = entries.get(number);
+            entry.is_some_and(|entry| entry.client.name == name)
+        };
+        let found = alive.find(|(_, number)| has_name(*number));
         found.map(|(client, _)| client)
     }
 
@@ -245,12 +230,11 @@ impl<'a> Clients<'a> {
     ) -> Result<u64, Error> {
         let (name, arguments) = text.split_once('\0').unwrap_or((text, ""));
         let parent_entry = self.names.entry(parent).ok_or(Error::NotPermitted)?;
-        let number = self
+        let (number, entry) = self
             .directory
             .startable(parent_entry, name)
             .ok_or(Error::NotPermitted)?;
         // The manifest's word on how much memory the program may have holds whoever starts it.
-        let entry = &self.directory.entries()[number];
         let limit = entry.client.memory_limit_bytes;
         if memory > limit {
             return Err(Error::OverQuota {
@@ -395,52 +379,6 @@ impl<'a> Clients<'a> {
                 _ => drop(self.names.end(client, &End::Killed)),
             }
         }
-    }
-
-    /// Everything that a client had is back: starts it again, if that is what the manifest wants.
-    fn note_gone(&mut self, server: &mut Server<Sel4>, client: ClientIndex) {
-        let Some((number, end)) = self.names.gone(client) else {
-            return;
-        };
-        let entry = &self.directory.entries()[number].client;
-        let again = entry.on_failure == OnFailure::Restart && is_failure(&end) && !self.stopped;
-        if again && self.restarts[number].count < entry.restarts_max {
-            self.schedule(server, number);
-        }
-    }
-
-    fn schedule(&mut self, server: &mut Server<Sel4>, number: usize) {
-        // Without a clock there is no delay.
-        let now_us = server.kernel_mut().now_us().unwrap_or(0);
-        let restart = &mut self.restarts[number];
-        let delay = RESTART_DELAY_US << restart.count.min(16);
-        restart.count += 1;
-        restart.due_us = Some(now_us + delay.min(RESTART_DELAY_US_MAX));
-        self.restarts_due += 1;
-        self.set_alarm(server);
-    }
-
-    fn restart(&mut self, server: &mut Server<Sel4>, number: usize) {
-        let entry = &self.directory.entries()[number];
-        match entry.begin("", 0, |spawn| server.begin(None, spawn)) {
-            Ok(client) => self.born(server, client, number),
-            Err(error) => {
-                let name = entry.client.name;
-                print_line!("# client {name} can't be started again: {error}");
-                if self.restarts[number].count < entry.client.restarts_max {
-                    self.schedule(server, number);
-                }
-            }
-        }
-    }
-
-    fn set_alarm(&self, server: &mut Server<Sel4>) {
-        let due_us = self
-            .restarts
-            .iter()
-            .filter_map(|restart| restart.due_us)
-            .min();
-        server.kernel_mut().set_restart_alarm(due_us);
     }
 }
 

@@ -6,6 +6,16 @@
 //! The system that it runs is the one that the host tool packs with the program. The crate brings the program's global
 //! allocator: a heap for boot, which is sealed when the first client runs. After that an allocation fails.
 #![no_std]
+// As in `kmalloc-server`: what clients do, ends nobody but them. A panic stands only where the kernel has refused what it
+// never refuses, and says so.
+#![deny(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
 
 extern crate alloc;
 

@@ -152,6 +152,10 @@ impl<'a> Desk<'a> {
     }
 
     /// Does a slice of a worker's work; what to tell it.
+    #[expect(
+        clippy::panic,
+        reason = "the worker is a thread of the server, so this is its own mistake, and it can't serve on"
+    )]
     #[cold]
     #[inline(never)]
     fn answer_worker(&mut self, worker: Worker, received: &RecvWithMRs) -> Option<Answer> {

@@ -101,13 +101,10 @@ impl<'a> Directory<'a> {
     }
 
     /// The entry called `name`, if clients of entry `parent` may start it.
-    pub fn startable(&self, parent: usize, name: &str) -> Option<usize> {
-        let is_it = |number: &usize| {
-            let entry = self.entries.get(*number);
-            entry.is_some_and(|entry| entry.client.name == name)
-        };
-        let parent = self.entries.get(parent)?;
-        parent.starts.iter().copied().find(is_it)
+    pub fn startable(&self, parent: usize, name: &str) -> Option<(usize, &Entry<'a>)> {
+        let starts = self.entries.get(parent)?.starts.iter();
+        let mut entries = starts.filter_map(|number| Some((*number, self.entries.get(*number)?)));
+        entries.find(|(_, entry)| entry.client.name == name)
     }
 
     /// Whether a client of entry `killer` may end one of entry `target`.

@@ -115,9 +115,17 @@ impl Workers {
         })
     }
 
+    fn handle(&mut self, worker: Worker) -> &mut Handle {
+        let [reclaimer, cleaner] = &mut self.handles;
+        match worker {
+            Worker::Reclaimer => reclaimer,
+            Worker::Cleaner => cleaner,
+        }
+    }
+
     /// Signals a worker that waits.
     pub fn wake(&mut self, worker: Worker) {
-        let handle = &mut self.handles[worker.index()];
+        let handle = self.handle(worker);
         if core::mem::take(&mut handle.waits) {
             handle.notification.signal();
         }
@@ -125,7 +133,7 @@ impl Workers {
 
     /// A worker is told that there is nothing to do, and waits.
     pub fn rests(&mut self, worker: Worker) {
-        self.handles[worker.index()].waits = true;
+        self.handle(worker).waits = true;
     }
 
     /// Lets the cleaner take turns with the clients, or run only while none of them can.
@@ -136,7 +144,7 @@ impl Workers {
             CLEANER_PRIORITY
         };
         let authority = sel4::init_thread::slot::TCB.cap();
-        let tcb = self.handles[Worker::Cleaner.index()].tcb;
+        let tcb = self.handle(Worker::Cleaner).tcb;
         // The kernel knows no reason to refuse; if it does, the cleaner goes on as before.
         let _ = tcb.tcb_set_priority(authority, priority);
     }
@@ -171,7 +179,11 @@ fn start(
     };
     configure_sched_context(bootinfo, sched_context, TIME_SLICE, TIME_SLICE, 0)?;
 
-    let room = &ROOMS[worker.index()];
+    let [reclaimer, cleaner] = &ROOMS;
+    let room = match worker {
+        Worker::Reclaimer => reclaimer,
+        Worker::Cleaner => cleaner,
+    };
     let buffer = room.ipc_buffer.get();
     image_frame(bootinfo, room.guard.get().addr()).frame_unmap()?;
     tcb.tcb_set_up(&Thread {

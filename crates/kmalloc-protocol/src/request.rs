@@ -216,8 +216,9 @@ pub enum Request<'a> {
         #[serde(with = "le")]
         events: u32,
     },
-    /// Says that the client waits for memory: it is signalled when that much is free, or when the time is over. A second
-    /// one takes the place of the first, and 0 bytes ends the waiting. Reply: [`Done`](crate::Reply::Done).
+    /// Says that the client waits for memory: it is signalled when that much can be had, with the tables and ledgers that
+    /// come with it, or when the time is over. A second one takes the place of the first, and 0 bytes ends the waiting.
+    /// Reply: [`Done`](crate::Reply::Done).
     AwaitMemory {
         /// Bytes wanted, or [`AWAIT_ALL`](crate::AWAIT_ALL).
         #[serde(with = "after7")]

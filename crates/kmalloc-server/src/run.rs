@@ -273,7 +273,7 @@ impl<K: Kernel> Server<K> {
             entry.length = plan.pages as u32;
             entry.reserved = (plan.space() - plan.guard) as u32;
             entry.guard = plan.guard as u32;
-            entry.align_bits = plan.align.ilog2() as u8;
+            entry.align_bits = plan.align.trailing_zeros() as u8;
         }
     }
 

@@ -93,7 +93,7 @@ impl Segment {
             length += more;
         }
         let (step, every) = if align < 64 {
-            (1, u64::MAX / ((1 << align) - 1))
+            (1, every(align))
         } else {
             (align / 64, 1)
         };
@@ -132,7 +132,7 @@ impl Segment {
 
     /// As [`Segment::find_pages`], for pages that never cross a word of the bits.
     fn find_aligned_pages(&self, count: usize, align: usize) -> Option<usize> {
-        let every = u64::MAX / (u64::MAX >> (64 - align));
+        let every = every(align);
         self.free.iter().enumerate().find_map(|(index, word)| {
             let mut starts = *word;
             let mut length = 1;
@@ -191,6 +191,11 @@ impl Segment {
 pub struct Segments {
     segments: Vec<Segment>,
     free: BitSet,
+}
+
+/// A bit at each multiple of `align`, which is 1 to 64.
+fn every(align: usize) -> u64 {
+    u64::MAX / (u64::MAX >> (64 - align))
 }
 
 /// A page of a segment, by number: `segment * 512 + page`. The same in every window.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-//! That no way from the server's decoder leads to a panic: calls are followed in what the compiler has made of it.
+//! That no way from the server's decoder, nor from the server behind it, leads to a panic or to an allocation: calls are
+//! followed in what the compiler has made of it.
 #![allow(
     missing_docs,
     reason = "a test program has no readers of its documentation"
@@ -12,12 +13,34 @@ use std::process::Command;
 use object::read::archive::ArchiveFile;
 use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget, SymbolSection};
 
-/// The ways in, by their names in crates/decoder-link.
-const DECODERS: [&str; 3] = ["decode_message", "decode_registers", "decode_quickly"];
-/// One that panics on purpose.
-const CARELESS: &str = "decode_carelessly";
+/// The decoder's ways in, by their names in crates/server-link.
+const DECODERS: [&str; 5] = [
+    "decode_message",
+    "decode_registers",
+    "decode_quickly",
+    "encode_registers",
+    "encode_message",
+];
+/// The server's.
+const SERVERS: [&str; 11] = [
+    "serve_message",
+    "serve_request",
+    "serve_quickly",
+    "serve_fault",
+    "serve_end",
+    "serve_worker",
+    "serve_cleaner",
+    "serve_alarm",
+    "serve_begin",
+    "serve_build",
+    "serve_observer",
+];
 /// Parts of names of what there is on the way to the end of a panic.
-const PANICS: [&str; 3] = ["decoder_panicked", "9panicking", "rust_begin_unwind"];
+const PANICS: [&str; 3] = ["server_panicked", "9panicking", "rust_begin_unwind"];
+/// And on the way to memory of the server's heap, or back.
+const ALLOCATIONS: [&str; 3] = ["server_allocated", "__rust_", "7raw_vec"];
+/// Declared in crates/server-link for the kernel, and defined nowhere.
+const KERNEL: &str = include_str!("../../../crates/server-link/src/outside.rs");
 /// What the compiler calls by itself, and what is no Rust.
 const OUTSIDE: [&str; 4] = ["memcpy", "memmove", "memset", "memcmp"];
 
@@ -106,17 +129,22 @@ impl References {
         by
     }
 
-    /// The way from `start` to a panic, if there is one.
-    fn way_to_panic(&self, start: &str) -> Option<String> {
+    /// Who is reached from `start` and leads to what has one of these names, each with the way there.
+    fn ways_to(&self, names: &[&str], start: &str) -> Vec<String> {
         let by = self.reached(start);
-        let panics = |name: &&&str| PANICS.iter().any(|panic| name.contains(panic));
-        let mut at = *by.keys().find(panics)?;
-        let mut way = at.to_string();
-        while at != start {
-            at = by[at];
-            way = format!("{at} -> {way}");
-        }
-        Some(way)
+        let is_named = |name: &str| names.iter().any(|part| name.contains(part));
+        let ends = by
+            .iter()
+            .filter(|(to, from)| is_named(to) && !is_named(from));
+        let way = |(to, from): (&&str, &&str)| {
+            let (mut way, mut at) = (to.to_string(), *from);
+            while at != start {
+                way = format!("{at} -> {way}");
+                at = by[at];
+            }
+            format!("{start} -> {way}")
+        };
+        ends.map(way).collect()
     }
 }
 
@@ -129,29 +157,47 @@ fn library() -> Vec<u8> {
     let output = Command::new(env!("CARGO"))
         .current_dir(root)
         .args(["build", "--release", "--locked", "--quiet"])
-        .args(["--package", "decoder-link", "--target-dir"])
+        .args(["--package", "server-link", "--target-dir"])
         .arg(&target)
         .output()
         .expect("cargo");
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complaint}");
-    std::fs::read(target.join("release/libdecoder_link.a")).expect("the library")
+    std::fs::read(target.join("release/libserver_link.a")).expect("the library")
+}
+
+/// Whether the kernel has a function of this name, whatever else the compiler has put into it.
+fn is_of_kernel(name: &str) -> bool {
+    KERNEL.contains(&format!("    fn {name}["))
 }
 
 #[test]
-fn the_decoder_links_no_panic() {
+fn no_message_leads_to_a_panic_or_an_allocation() {
     let references = References::of_archive(&library());
-    for decoder in DECODERS {
-        let way = references.way_to_panic(decoder);
-        assert_eq!(way, None, "{decoder} can panic");
+    for entry in DECODERS.into_iter().chain(SERVERS) {
+        let ways = references.ways_to(&PANICS, entry);
+        assert!(ways.is_empty(), "{entry} can panic: {ways:#?}");
+        let ways = references.ways_to(&ALLOCATIONS, entry);
+        assert!(ways.is_empty(), "{entry} can ask for memory: {ways:#?}");
+        // Whatever is reached is in the library, or the kernel's: nothing is called that was not looked at.
+        for name in references.reached(entry).into_keys() {
+            let is_known = references.from.contains_key(name) || name.contains("section");
+            let is_outside = OUTSIDE.contains(&name) || is_of_kernel(name);
+            assert!(is_known || is_outside, "{entry} leads to {name}");
+        }
     }
-    // Whatever is reached is in the library: nothing is called that was not looked at.
-    for name in references.reached("decode_message").into_keys() {
-        let is_known = references.from.contains_key(name) || name.contains("section");
-        assert!(is_known || OUTSIDE.contains(&name), "{name}");
+    // That the server was looked at, and not only its door.
+    let reached = references.reached("serve_message");
+    for name in ["retype", "map_page", "delete", "revoke", "signal"] {
+        assert!(reached.contains_key(name), "{name} is not reached");
     }
-    // That a panic would be found, through all the calls that lead to it.
-    let way = references.way_to_panic(CARELESS).expect("a way to a panic");
-    assert!(way.starts_with(CARELESS), "{way}");
-    assert!(way.contains("panic_fmt"), "{way}");
+    // That a panic would be found, and an allocation, through all the calls that lead to them.
+    let careless = [
+        (&PANICS[..], "decode_carelessly"),
+        (&ALLOCATIONS[..], "remember_carelessly"),
+    ];
+    for (names, entry) in careless {
+        assert!(!references.ways_to(names, entry).is_empty(), "{entry}");
+        assert!(references.reached(entry).contains_key(names[0]), "{entry}");
+    }
 }

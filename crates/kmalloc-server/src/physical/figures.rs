@@ -88,7 +88,8 @@ fn orders(free: &[bool; LARGE_PAGES]) -> [u32; ORDERS] {
             .skip(start)
             .take_while(|is_free| **is_free)
             .count();
-        let order = length.ilog2().min(first.trailing_zeros()) as usize;
+        let fits = length.checked_ilog2().unwrap_or(0);
+        let order = fits.min(first.trailing_zeros()) as usize;
         if let Some(count) = orders.get_mut(order) {
             *count += 1;
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! The model of the kernel beside the kernel: the same random sequences of operations, in QEMU and here.
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -23,7 +24,8 @@ pub const NAME: &str = "kernel:";
 const PROGRAM: &str = "kernel-check";
 /// Memory for it: boot zeroes all there is.
 const MEMORY: Size = Size(64 << 20);
-/// Seconds for the long ones.
+/// Seconds that they may take, and the long ones: on a debug kernel, beside other work, two minutes were not enough.
+const SECONDS: u64 = 600;
 const LONG_SECONDS: u64 = 3600;
 
 /// Runs the sequences and compares; each theme is a test.
@@ -63,6 +65,7 @@ pub fn run(bench: &mut Bench, arguments: &TestArguments, results: &mut Results) 
 }
 
 fn manifest(long: bool) -> Manifest {
+    let seconds = if long { LONG_SECONDS } else { SECONDS };
     let program = Program {
         name: PROGRAM.into(),
         source: Source::Package(PROGRAM.into()),
@@ -70,7 +73,7 @@ fn manifest(long: bool) -> Manifest {
     };
     let run = RunSettings {
         memory: Some(MEMORY),
-        timeout: long.then(|| std::time::Duration::from_secs(LONG_SECONDS)),
+        timeout: Some(Duration::from_secs(seconds)),
         ..RunSettings::default()
     };
     Manifest {
