@@ -115,12 +115,18 @@ impl<K: Kernel> Server<K> {
     ) -> Result<(), Error> {
         self.check_supply(client, pages)?;
         self.check_slots(client, slots)?;
-        self.commit(client, pages, slots);
+        self.add_charge(client, pages, slots);
+        self.note_taking(pages);
         Ok(())
     }
 
-    /// Charges what was found to be within quota and supply, in pages and in slots.
+    /// Charges what was found to be within quota and supply, and has been taken, in pages and in slots.
     pub(crate) fn commit(&mut self, client: ClientIndex, pages: usize, slots: usize) {
+        self.add_charge(client, pages, slots);
+        self.note_taking(0);
+    }
+
+    fn add_charge(&mut self, client: ClientIndex, pages: usize, slots: usize) {
         let Some(account) = self.clients.get_mut(client.index()) else {
             return;
         };
@@ -130,7 +136,6 @@ impl<K: Kernel> Server<K> {
         account.committed_peak = account.committed_peak.max(account.committed_pages);
         let taken = before - account.set_aside();
         self.set_aside -= taken;
-        self.note_taking(pages);
     }
 
     /// Takes a charge back.

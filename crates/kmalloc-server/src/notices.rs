@@ -173,7 +173,7 @@ impl<K: Kernel> Server<K> {
         Ok(pages)
     }
 
-    /// So many pages are about to be taken: will memory be short?
+    /// So many pages are about to be taken, besides those that have been: will memory be short?
     #[inline(always)]
     pub(crate) fn note_taking(&mut self, pages: usize) {
         let free = self.physical.free_pages().saturating_sub(pages);

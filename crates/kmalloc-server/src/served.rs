@@ -442,9 +442,6 @@ impl<K: Kernel> Server<K> {
             self.free(client, address)?;
             return Ok(Reply::Done);
         }
-        if size > SIZE_MAX {
-            return Err(Error::BadSize { size });
-        }
         match block {
             Block::Small { .. } if size <= block.usable() => Ok(Reply::Block { address }),
             Block::Small { .. } => {

@@ -44,6 +44,20 @@ fn a_range_lies_in_one_word_or_in_none() {
     }
 }
 
+#[test]
+fn what_is_left_of_a_word_is_found_when_a_range_of_more_words_has_gone() {
+    let mut set = BitSet::new(20_000);
+    set.insert_range(0..20_000);
+    assert_eq!(set.remove_range(70..19_900), 19_900 - 70);
+    assert_eq!(set.last_below(19_900), Some(69));
+    assert_eq!(set.first_from(70), Some(19_900));
+    assert_eq!(set.remove_range(60..69), 9);
+    assert_eq!(set.last_below(19_900), Some(69));
+    assert_eq!(set.remove_range(69..19_999), 1 + 99);
+    assert_eq!(set.last(), Some(19_999));
+    assert_eq!(set.last_below(19_999), Some(59));
+}
+
 proptest! {
     #[test]
     fn agrees_with_a_btree_set(steps in prop::collection::vec((any::<bool>(), 0usize..20_000), 1..300),

@@ -90,7 +90,6 @@ fn orders(free: &[bool; LARGE_PAGES]) -> [u32; ORDERS] {
             .count();
         let fits = length.checked_ilog2().unwrap_or(0);
         let order = fits.min(first.trailing_zeros()) as usize;
-        let order = order.min(ORDERS - 1);
         if let Some(count) = orders.get_mut(order) {
             *count += 1;
         }

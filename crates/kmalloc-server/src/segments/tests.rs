@@ -67,3 +67,19 @@ fn segments_open_and_close_in_any_order() {
     assert_eq!(head, NONE);
     assert_eq!(segments.find(8, 1), Some(0));
 }
+
+#[test]
+fn a_few_pages_are_found_in_gaps_of_every_length() {
+    for (gap, count) in (1..=64).flat_map(|gap| (2..=64).map(move |count| (gap, count))) {
+        // A gap and a page that is taken, again and again up to where there is room.
+        let mut segment = Segment::FREE;
+        let taken = (0..256).skip(gap).step_by(gap + 1);
+        let last = taken.inspect(|page| segment.take_pages(*page, 1)).last();
+        let expected = if count <= gap {
+            Some(0)
+        } else {
+            last.map(|last| last + 1)
+        };
+        assert_eq!(segment.find_pages(count, 1), expected, "{count} of {gap}");
+    }
+}

@@ -342,3 +342,20 @@ fn a_parent_gives_nothing_away_that_is_reserved_for_it() {
     );
     assert!(system.start(parent, MIB).is_ok());
 }
+
+#[test]
+fn what_is_set_aside_is_free_for_its_owner_alone() {
+    let mut system = System::new(RAM);
+    let owner = system
+        .try_spawn(&reserving(32 * MIB, 4 * MIB))
+        .expect("a client starts");
+    let other = system.spawn(UNLIMITED);
+    assert!(system.server.set_aside() > 0);
+    let requested = 20 * MIB;
+    let free = system.books().free;
+    let refused = system.kmalloc(owner, requested);
+    assert_eq!(refused, Err(Error::OutOfMemory { free, requested }));
+    let free = free - system.server.set_aside() as u64 * PAGE;
+    let refused = system.kmalloc(other, requested);
+    assert_eq!(refused, Err(Error::OutOfMemory { free, requested }));
+}

@@ -6,6 +6,7 @@ use fake_kernel::FakeKernel;
 use kmalloc_protocol::{Error, Reply, Request, Response, SIZE_MAX};
 use kmalloc_server::kernel::ClientIndex;
 use kmalloc_server::physical::{Page, Physical, Step};
+use kmalloc_server::segments::place_of;
 use kmalloc_server::spawn::Spawn;
 
 fn one_client() -> (System, ClientIndex) {
@@ -145,13 +146,27 @@ fn a_chunk_of_dma_memory_is_a_whole_one_below_its_limit() {
 #[test]
 fn a_page_before_dma_memory_and_a_page_behind_it_are_nobody_s() {
     let (mut system, client) = one_client();
-    for pages in [1, 3, 7] {
+    let mut before = None;
+    for pages in [1, 3, 7, 4, 4] {
         let (first, _) = system.dma(client, pages * PAGE).expect("memory");
         let (next, _) = system.dma(client, PAGE).expect("memory");
         assert_eq!(next - first, (pages + 2) * PAGE);
+        // There is no room between it and what was mapped before.
+        assert!(before.is_none_or(|before| first - before == 3 * PAGE));
+        before = Some(next);
         for address in [first - PAGE, first + pages * PAGE, next - PAGE] {
             assert!(!system.is_mapped(client, address));
         }
+    }
+}
+
+#[test]
+fn dma_memory_of_whole_chunks_is_of_whole_chunks_while_there_are_any() {
+    let (mut system, client) = one_client();
+    system.dma(client, PAGE).expect("memory");
+    for chunks in [2, 3, 1] {
+        let (_, dma_addr) = system.dma(client, chunks * CHUNK).expect("memory");
+        assert!(dma_addr.is_multiple_of(CHUNK), "{chunks}: {dma_addr:#x}");
     }
 }
 
@@ -232,4 +247,44 @@ fn a_chunk_of_dma_memory_is_a_clean_one_where_a_higher_one_is_dirty() {
     assert!(clean < highest);
     let (_, dma_addr) = system.dma(client, CHUNK).expect("memory");
     assert_eq!(dma_addr, clean);
+}
+
+#[test]
+fn a_run_that_is_long_enough_and_not_aligned_is_no_matter_of_the_limit() {
+    let (mut system, client) = one_client();
+    let largest = system.server.physical().largest_run(u64::MAX) as u64 * PAGE;
+    let response = dma(&mut system, client, (largest, u64::MAX), (36, 0));
+    let requested = largest;
+    let refused = Error::NoContiguousRun { largest, requested };
+    assert_eq!(response, Err(refused));
+}
+
+#[test]
+fn dma_memory_of_large_pages_and_a_few_more_overlaps_nothing() {
+    for pages in [512, 513, 600, 1023, 1024] {
+        let (mut system, client) = one_client();
+        let size = pages * PAGE;
+        let other = system.spawn(UNLIMITED);
+        let first = system.dma(client, size).expect("memory");
+        // A segment is one client's in every window.
+        let theirs = system.grant_large(other, PAGE).expect("memory");
+        let segment = |address| place_of(address as usize).0;
+        let own = segment(first.0)..=segment(first.0 + size - 1);
+        assert!(!own.contains(&segment(theirs)), "{pages} pages");
+        let second = system.dma(client, size).expect("memory");
+        assert!(second.0 - first.0 > size, "{pages} pages");
+        for (address, dma_addr) in [first, second] {
+            for offset in (0..size).step_by(PAGE as usize) {
+                let mapped = system.translate(client, address + offset).expect("mapped");
+                assert_eq!(mapped.0, dma_addr + offset, "{pages} pages");
+            }
+            for address in [address - PAGE, address + size] {
+                assert!(!system.is_mapped(client, address), "{pages} pages");
+            }
+        }
+        for (address, _) in [first, second] {
+            assert_eq!(system.kfree_dma(client, address), Ok(Reply::Done));
+        }
+        assert_eq!(system.stats(client).dma_bytes, 0);
+    }
 }

@@ -2,8 +2,11 @@
 //! Pointers into memory that is free again: what it was used for last decides what is said of them.
 
 use crate::system::{PAGE, RAM, System, UNLIMITED};
+use kmalloc_protocol::message::quick::{self, QuickRequest};
 use kmalloc_protocol::window::Window;
 use kmalloc_protocol::{Error, Reply, Response};
+use kmalloc_server::Quick;
+use kmalloc_server::client::Badge;
 use kmalloc_server::kernel::ClientIndex;
 
 /// What a free and a resize of the address must be refused with.
@@ -99,4 +102,36 @@ fn a_block_that_has_room_stays_where_it_is() {
     }
     assert_eq!(system.ksize(client, block), Ok(128));
     assert_eq!(system.stats(client).blocks, 1);
+}
+
+#[test]
+fn the_quick_way_is_for_a_client_that_lives_and_counts_a_request_once() {
+    let mut system = System::new(RAM);
+    let client = system.spawn(UNLIMITED);
+    let [block, _] = [64; 2].map(|size| system.kmalloc(client, size).expect("memory"));
+    let badge = system.badge(client);
+    let stale = Badge {
+        generation: 1,
+        ..Badge::unpack(badge)
+    };
+    let free = QuickRequest::Kfree { address: block };
+    let take = QuickRequest::Kmalloc { size: 64, flags: 0 };
+    let blocks = |system: &System| {
+        let account = system.server.client(client).expect("a place");
+        (account.counters.blocks, account.counters.calls)
+    };
+    let (held, calls) = blocks(&system);
+    for request in [free, take] {
+        let words = quick::encode(request).words;
+        let quick = system.server.handle_quick(stale.pack(), &words);
+        assert_eq!(quick, Quick::Slow, "{request:?}");
+        assert_eq!(blocks(&system), (held, calls), "{request:?}");
+    }
+    let words = quick::encode(free).words;
+    assert_eq!(system.server.handle_quick(badge, &words), Quick::Done);
+    assert_eq!(blocks(&system), (held - 1, calls + 1));
+    let words = quick::encode(take).words;
+    let quick = system.server.handle_quick(badge, &words);
+    assert_eq!(quick, Quick::Block(block));
+    assert_eq!(blocks(&system), (held, calls + 2));
 }

@@ -284,9 +284,13 @@ fn a_function_that_can_t_be_given_its_driver_s_memory_stays_nobody_s() {
     for address in held.drain(..8) {
         assert_eq!(system.kfree_dma(client, address), Ok(Reply::Done));
     }
+    let mut tables = None;
     for _ in 0..3 {
         let refused = open(&mut system, client, 0);
         assert_eq!(refused, Err(Error::OutOfSlots { limit: 160 }));
+        // Those of the first try are kept for the next.
+        let slots = system.stats(client).slots;
+        assert_eq!(*tables.get_or_insert(slots), slots);
         assert_eq!(system.server.kernel().copies().count(), 0);
     }
     for address in held {

@@ -10,6 +10,7 @@ mod accounts;
 mod alarms;
 #[path = "../../../kmalloc-simulation/tests/allocator/mod.rs"]
 mod allocator;
+mod books;
 mod cleaning;
 mod conditions;
 mod death;

@@ -196,3 +196,123 @@ fn memory_is_short_until_a_quarter_more_than_the_mark_is_free() {
         assert_eq!(told, over, "{missing} missing");
     }
 }
+
+#[test]
+fn who_waits_again_is_not_told_what_became_of_the_first_time() {
+    let mut system = System::new(RAM);
+    system.scan_every = 50;
+    let [hog, waiter] = [(); 2].map(|()| system.spawn(UNLIMITED));
+    assert_eq!(wait(&mut system, waiter, MIB, 100), Ok(Reply::Done));
+    let blocks = fill_to(&mut system, hog, MIB);
+    // That there was memory it has not asked for yet.
+    assert_eq!(wait(&mut system, waiter, 4 * MIB, 100), Ok(Reply::Done));
+    pass(&mut system, 100);
+    assert_eq!(wait(&mut system, waiter, 4 * MIB, 100), Ok(Reply::Done));
+    assert_eq!(system.events(waiter), Events::empty());
+    for block in blocks {
+        assert_eq!(system.kfree(hog, block), Ok(Reply::Done));
+    }
+    assert_eq!(system.events(waiter), Events::MEMORY);
+}
+
+#[test]
+fn who_waits_while_large_pages_are_dirty_waits_for_tables_and_ledgers_too() {
+    // Of so many segments and one more, a table and eight frames of a ledger each; of the window two tables more.
+    for (pages, others) in [(1, 20), (512, 20), (513, 29)] {
+        let mut system = System::new(RAM);
+        system.scan_every = 500;
+        let [hog, waiter] = [(); 2].map(|()| system.spawn(UNLIMITED));
+        let large = system.grant_large(hog, 2 * MIB).expect("memory");
+        let mut blocks = Vec::new();
+        while let Ok(block) = system.kmalloc(hog, PAGE) {
+            blocks.push(block);
+        }
+        assert_eq!(system.release(hog, large), Ok(Reply::Done));
+        assert!(system.server.physical().usable_pages() < others);
+        let size = pages as u64 * PAGE;
+        assert_eq!(wait(&mut system, waiter, size, 100), Ok(Reply::Done));
+        // No segment becomes empty, so that each gives its page and no more.
+        let mut blocks = blocks.into_iter().step_by(3);
+        while system.server.kernel_mut().take_signals().is_empty() {
+            let block = blocks.next().expect("a block");
+            assert_eq!(system.kfree(hog, block), Ok(Reply::Done));
+        }
+        let usable = system.server.physical().usable_pages();
+        assert_eq!(usable, pages + others);
+    }
+}
+
+#[test]
+fn an_alarm_ends_no_waiting() {
+    let mut system = System::new(RAM);
+    system.scan_every = 50;
+    let [hog, waiter] = [(); 2].map(|()| system.spawn(UNLIMITED));
+    fill_to(&mut system, hog, MIB);
+    let delay_us = 50;
+    let alarm = system.call(waiter, Request::SetAlarm { delay_us });
+    assert!(alarm.is_ok());
+    assert_eq!(wait(&mut system, waiter, 4 * MIB, 100), Ok(Reply::Done));
+    pass(&mut system, 50);
+    assert_eq!(system.events(waiter), Events::ALARM);
+    pass(&mut system, 50);
+    assert_eq!(system.events(waiter), Events::TIMEOUT);
+}
+
+#[test]
+fn all_of_the_memory_can_be_waited_for_and_no_more() {
+    let mut system = System::new(RAM);
+    let client = system.spawn(UNLIMITED);
+    let (total, free) = (system.books().total, system.books().free);
+    assert_eq!(wait(&mut system, client, total, 100), Ok(Reply::Done));
+    let requested = total + 1;
+    let refused = Err(Error::OutOfMemory { free, requested });
+    assert_eq!(wait(&mut system, client, requested, 100), refused);
+}
+
+#[test]
+fn memory_is_short_when_less_than_the_mark_is_free() {
+    let mut system = System::new(RAM);
+    let [hog, watcher] = [(); 2].map(|()| system.spawn(UNLIMITED));
+    let watching = watch(&mut system, watcher, Events::PRESSURE);
+    assert_eq!(watching, Ok(Reply::Done));
+    system.kmalloc(hog, PAGE).expect("memory");
+    let mark = system.books().free - PAGE;
+    system.server.set_pressure_mark(mark);
+    system.kmalloc(hog, PAGE).expect("memory");
+    assert_eq!(system.books().free, mark);
+    assert_eq!(system.events(watcher), Events::empty());
+    system.kmalloc(hog, PAGE).expect("memory");
+    assert_eq!(system.events(watcher), Events::PRESSURE);
+}
+
+#[test]
+fn who_stops_waiting_hurries_nobody() {
+    let mut system = System::new(RAM);
+    system.scan_every = 500;
+    let client = system.spawn(UNLIMITED);
+    let large = system.grant_large(client, 2 * MIB).expect("memory");
+    while system.kmalloc(client, PAGE).is_ok() {}
+    assert_eq!(system.release(client, large), Ok(Reply::Done));
+    assert!(!system.server.kernel().is_cleaner_hurried());
+    assert_eq!(wait(&mut system, client, 0, 0), Ok(Reply::Done));
+    assert!(!system.server.kernel().is_cleaner_hurried());
+    assert_eq!(wait(&mut system, client, PAGE, 0), Ok(Reply::Done));
+    assert!(system.server.kernel().is_cleaner_hurried());
+}
+
+#[test]
+fn all_are_told_however_many_there_are() {
+    let mut system = System::new(RAM);
+    system.scan_every = 50;
+    // More than one slice of work looks at.
+    let clients: Vec<_> = (0..70).map(|_| system.spawn(UNLIMITED)).collect();
+    for client in &clients {
+        let watching = watch(&mut system, *client, Events::PRESSURE);
+        assert_eq!(watching, Ok(Reply::Done));
+    }
+    system.server.set_pressure_mark(u64::MAX);
+    system.kmalloc(clients[0], PAGE).expect("memory");
+    for client in clients {
+        assert_eq!(system.events(client), Events::PRESSURE, "{client:?}");
+    }
+}

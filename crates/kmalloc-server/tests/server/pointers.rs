@@ -236,3 +236,18 @@ fn a_block_freed_by_realloc_or_moved_away_is_free() {
         Err(Error::DoubleFree { address })
     );
 }
+
+#[test]
+fn the_place_of_own_memory_in_another_window_is_nobody_s() {
+    let mut system = System::new(RAM);
+    let client = system.spawn(UNLIMITED);
+    for (address, _) in one_of_each(&mut system, client) {
+        let own = Window::of(address as usize).expect("in a window");
+        for window in Window::ALL.into_iter().filter(|window| *window != own) {
+            let address = address - own.base() as u64 + window.base() as u64;
+            expect_all(&mut system, client, address, |_| Error::BadPointer {
+                address,
+            });
+        }
+    }
+}

@@ -67,7 +67,8 @@ fn of_the_command_register_a_driver_writes_its_bits_and_the_status_above() {
     card.writable[1] = u32::MAX;
     let all = u32::from(u16::MAX) | 0xf900_0000;
     write(&mut system, client, register::COMMAND, all);
-    let expected = 0xf900_0000 | 0x140 | command::OF_DRIVERS;
+    // Ports, memory, bus master, and no interrupt line.
+    let expected = 0xf900_0000 | 0x140 | 0x407;
     assert_eq!(function(&mut system).words[1], expected);
     write(&mut system, client, register::COMMAND, 0);
     assert_eq!(function(&mut system).words[1], 0x140);
@@ -200,6 +201,18 @@ fn further_functions_are_looked_for_where_the_first_says_so() {
 }
 
 #[test]
+fn of_more_functions_than_32_the_first_32_are_known() {
+    let mut many = card();
+    many.words[3] = 0x80_0000;
+    let at = FunctionAddress::new;
+    let mut functions: Vec<_> = (0..32).map(|device| (at(0, device, 0), card())).collect();
+    functions[31].1 = many;
+    functions.push((at(0, 31, 1), card()));
+    let (mut system, client) = machine(&functions);
+    assert_eq!(system.server.allow_device(client, VENDOR, DEVICE), 32);
+}
+
+#[test]
 fn a_function_is_one_by_its_vendor_and_the_first_speaks_for_the_others() {
     let at = FunctionAddress::new;
     // What is not there says of itself that it has more functions, as all bits are set.
@@ -214,9 +227,10 @@ fn a_function_is_one_by_its_vendor_and_the_first_speaks_for_the_others() {
 #[test]
 fn base_addresses_of_every_kind_are_sized_and_told() {
     let mut function = card();
-    // Ports, 64 bits of memory that may be prefetched, four ports, nothing, and 32 bits in the last register.
-    function.words[4..10].copy_from_slice(&[0xc001, 0x8000_000c, 0x12, 0xc101, 0, 0xfe40_0000]);
-    function.writable[4..10].copy_from_slice(&[0xffc0, !0x3fff, u32::MAX, 0xfffc, 0, !0xfff]);
+    // Ports, 64 bits of memory that may be prefetched, four ports, nothing that says it is something, and 32 bits
+    // in the last register.
+    function.words[4..10].copy_from_slice(&[0xc001, 0x8000_000c, 0x12, 0xc101, 8, 0xfe40_0000]);
+    function.writable[4..10].copy_from_slice(&[0xffc0, !0x3fff, u32::MAX, 0xfffc, 0, !0xf_ffff]);
     let (mut system, client) = with_card(function.clone());
     assert_eq!(
         self::function(&mut system).words[4..10],
@@ -228,7 +242,7 @@ fn base_addresses_of_every_kind_are_sized_and_told() {
         u32::MAX,
         0xffff_fffd,
         0,
-        0xffff_f000,
+        0xfff0_0000,
     ];
     for (index, told) in told.into_iter().enumerate() {
         let offset = register::BAR + 4 * index as u16;
@@ -312,7 +326,24 @@ fn registers_up_to_the_end_of_a_page_or_far_up_are_not_mapped_where_others_are_b
         function
     };
     let small = |address| FakeFunction::new(VENDOR, DEVICE, address, 0x100, LINE);
+    let pair = |first, second| {
+        let mut function = small(first);
+        function.words[5] = second;
+        function.writable[5] = !0xff;
+        function
+    };
+    let behind = |last, behind| {
+        let mut function = small(0xfe30_0000);
+        function.words[9..11].copy_from_slice(&[last, behind]);
+        function
+    };
     let tried = [
+        // The last one says it has 64 bits, and what is behind it is no address.
+        (small(0xfe20_0000), behind(0xfe20_0f04, 0x77), true),
+        (small(0xfe20_0000), behind(0xfe40_0000, 0xfe20_0f00), false),
+        // One of two addresses of 32 bits.
+        (small(0xfe20_0000), pair(0xfe20_0f00, 0xfe30_0000), true),
+        (small(0xfe20_0000), pair(0xfe30_0000, 0xfe20_0f00), true),
         // The last 256 bytes of a page, and others in front.
         (small(0xfe20_0f00), small(0xfe20_0000), true),
         // Of 64 bits, both in one page, or in pages that differ above the lower 32.
@@ -332,4 +363,16 @@ fn registers_up_to_the_end_of_a_page_or_far_up_are_not_mapped_where_others_are_b
         assert_eq!(mapped == busy, shared, "{index}: {mapped:?}");
         assert_eq!(mapped.is_ok(), !shared, "{index}: {mapped:?}");
     }
+}
+
+#[test]
+fn registers_that_begin_inside_of_a_page_are_told_there() {
+    let (mut system, client) =
+        with_card(FakeFunction::new(VENDOR, DEVICE, 0xfe20_0f00, 0x100, LINE));
+    let Ok(Reply::Region { address, size }) = map(&mut system, client, 0) else {
+        panic!("registers are mapped");
+    };
+    assert_eq!((address % PAGE, size), (0xf00, 0x100));
+    let (mapped, _) = system.translate(client, address).expect("mapped");
+    assert_eq!(mapped / PAGE, 0xfe20_0f00 / PAGE);
 }

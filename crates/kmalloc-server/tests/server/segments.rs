@@ -84,3 +84,35 @@ fn a_segment_is_memory_of_another_kind_for_resize() {
         assert_eq!(refused, Err(Error::BadPointer { address }), "{pages}");
     }
 }
+
+#[test]
+fn sizes_that_are_not_whole_pages_or_none_are_refused() {
+    let mut system = System::new(RAM);
+    let client = system.spawn(UNLIMITED);
+    let segment = open(&mut system, client, 2);
+    let address = segment + PAGE;
+    for size in [0, 1, PAGE - 1, PAGE + 1, u64::MAX] {
+        for request in [
+            Request::OpenSegment { size },
+            Request::Map { address, size },
+            Request::Unmap { address, size },
+        ] {
+            let refused = system.call(client, request);
+            assert_eq!(refused, Err(Error::BadSize { size }), "{request:?}");
+        }
+    }
+    assert_eq!(system.stats(client).region_bytes, 2 * PAGE);
+}
+
+#[test]
+fn pages_behind_a_bucket_that_went_back_are_no_segment_s() {
+    let mut system = System::new(RAM);
+    let client = system.spawn(UNLIMITED);
+    let address = system.grant(client, 12, 2).expect("memory");
+    let more = address + 2 * PAGE;
+    let refused = Err(Error::WrongKind { address: more });
+    assert_eq!(map(&mut system, client, more, 1), refused);
+    assert_eq!(system.release(client, address), Ok(Reply::Done));
+    let refused = Err(Error::BadPointer { address: more });
+    assert_eq!(map(&mut system, client, more, 1), refused);
+}

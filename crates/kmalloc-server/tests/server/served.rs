@@ -330,3 +330,16 @@ fn frames_go_back_when_the_last_blocks_of_buckets_are_freed() {
         "one empty bucket of a class stays"
     );
 }
+
+#[test]
+fn blocks_of_no_bytes_share_a_page() {
+    let mut system = System::new(RAM);
+    let client = system.spawn(UNLIMITED);
+    let first = system.kmalloc(client, 0).expect("memory");
+    let committed = system.committed(client);
+    for _ in 0..100 {
+        let block = system.kmalloc(client, 0).expect("memory");
+        assert_eq!(block / PAGE, first / PAGE);
+    }
+    assert_eq!(system.committed(client), committed);
+}

@@ -314,3 +314,37 @@ fn a_dead_child_that_was_not_reaped_has_no_tables_and_no_ledgers() {
     let now = uses(&mut system, parent, child);
     assert_eq!((now.kernel_bytes, now.ledger_bytes), (0, 0));
 }
+
+#[test]
+fn figures_of_clients_say_where_they_are_in_their_lives() {
+    let mut system = System::new(RAM);
+    let parent = system.spawn(8 * MIB);
+    let start = |system: &mut System| system.start(parent, MIB).expect("a child");
+    let [killed, maker] = [(); 2].map(|()| start(&mut system));
+    let token = {
+        let maker = system.place(maker);
+        let token = system.make_dataspace(maker, PAGE).expect("memory");
+        let shared = system.share(maker, token, parent, true);
+        assert_eq!(shared, Ok(Reply::Done));
+        token
+    };
+    system.attach(parent, token, true).expect("attached");
+    system.kill(system.place(maker));
+    system.settles = false;
+    let begun = start(&mut system);
+    let ended = system.call(parent, Request::Kill { handle: killed });
+    assert_eq!(ended, Ok(Reply::Done));
+    let life = |system: &mut System, handle| {
+        let account = accounts(system, parent).into_iter();
+        let mut account = account.filter(|account| account.handle == handle);
+        account.next().expect("an account").life
+    };
+    let own = system.handle(parent);
+    for (handle, expected) in [(begun, 1), (own, 2), (killed, 3), (maker, 4)] {
+        assert_eq!(life(&mut system, handle), expected);
+    }
+    while system.work() {}
+    for (handle, expected) in [(begun, 2), (own, 2), (killed, 5), (maker, 4)] {
+        assert_eq!(life(&mut system, handle), expected);
+    }
+}

@@ -2,6 +2,7 @@
 //! Chunks that a client has from its start, so that it can use what is reserved for it whatever others do.
 
 use crate::system::{MIB, PAGE, System, UNLIMITED, program};
+use kmalloc_protocol::Request;
 use kmalloc_server::spawn::Spawn;
 
 /// 64 MiB.
@@ -48,4 +49,26 @@ fn a_stock_is_for_no_more_segments_than_the_client_may_have() {
 fn a_client_that_reserves_nothing_has_no_stock() {
     // All that it begins with fits one.
     assert_eq!(chunks(UNLIMITED, 0), 1);
+}
+
+#[test]
+fn a_chunk_is_for_sixteen_tables() {
+    let mut system = System::new(RAM);
+    let client = system.spawn(UNLIMITED);
+    let opened = (0..50).filter(|_| {
+        let chunks = |system: &System| {
+            let account = system.server.client(client).expect("a place");
+            account.counters.object_chunks
+        };
+        let before = chunks(&system);
+        // Each segment has a table of its own.
+        let segment = system.call(client, Request::OpenSegment { size: PAGE });
+        assert!(segment.is_ok());
+        chunks(&system) > before
+    });
+    let opened: Vec<_> = opened.collect();
+    assert!(opened.len() >= 3);
+    for (first, second) in opened.iter().zip(&opened[1..]) {
+        assert_eq!(second - first, 16);
+    }
 }
