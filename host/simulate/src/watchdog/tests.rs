@@ -27,13 +27,13 @@ fn user(instruction: u64, byte: u8) -> Processor {
     }
 }
 
-/// The verdict after a minute of looks that all find `processor`, with what was printed last.
+/// The verdict after two minutes of looks that all find `processor`, with what was printed last.
 fn verdict(processor: Option<Processor>) -> Option<String> {
     let image = server();
     let mut watchdog = Watchdog::new(&image, Still(processor));
     let begin = Instant::now();
     watchdog.heard("one| hello", begin);
-    (0..1200).find_map(|step| watchdog.watch(begin + step * Duration::from_millis(50)))
+    (0..2800).find_map(|step| watchdog.watch(begin + step * Duration::from_millis(50)))
 }
 
 #[test]
@@ -74,6 +74,38 @@ fn one_look_at_a_client_is_enough() {
         let said = watchdog.watch(begin + step * Duration::from_millis(50));
         assert_eq!(said, None);
     }
+}
+
+/// Finds the server once, and then the kernel so many times, over and over.
+struct Calling(u32, u32);
+
+impl Look for Calling {
+    fn look(&mut self) -> Option<Processor> {
+        self.0 += 1;
+        let mut processor = user(SERVER + 20, 0x90);
+        processor.is_user = self.0.is_multiple_of(self.1 + 1);
+        Some(processor)
+    }
+}
+
+#[test]
+fn a_server_that_calls_the_kernel_is_looked_at_for_longer() {
+    let image = server();
+    // Clients that do nothing but call are found as seldom as the server is: a hundred looks may well miss them.
+    let mut watchdog = Watchdog::new(&image, Calling(0, 15));
+    let begin = Instant::now();
+    watchdog.heard("", begin);
+    let mut steps = (0..2800).map(|step| begin + step * Duration::from_millis(50));
+    assert_eq!(
+        steps
+            .by_ref()
+            .take(1400)
+            .find_map(|now| watchdog.watch(now)),
+        None
+    );
+    let said = steps.find_map(|now| watchdog.watch(now)).unwrap();
+    assert!(said.contains("in 1050 looks no client ran"), "{said}");
+    assert!(said.contains("65 times the server in serve"), "{said}");
 }
 
 #[test]
