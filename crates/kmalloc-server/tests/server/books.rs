@@ -122,3 +122,11 @@ fn a_large_page_is_gathered_while_two_others_can_be_had() {
         assert_eq!(next == gathering, taken == 0, "{next:?}");
     }
 }
+
+#[test]
+fn frames_are_ready_for_a_64th_of_the_pages_and_no_more_than_1024() {
+    for (mib, frames) in [(2, 8), (64, 256), (256, 1024), (4096, 1024)] {
+        let physical = Physical::new(0, mib << 20);
+        assert_eq!(physical.ready_wanted(), frames, "{mib} MiB");
+    }
+}
