@@ -21,6 +21,7 @@ use restarts::Restart;
 
 /// Pages and objects of a new client that one slice of work makes.
 const BUILD_STEPS: usize = 2;
+
 /// The clients of the system.
 pub struct Clients<'a> {
     directory: Directory<'a>,

@@ -128,8 +128,8 @@ impl HostSource {
                 requested: bytes as u64,
             });
         }
-        // SAFETY: as the caller says: no page of anybody else changes, and none in use loses its rights.
         let result =
+            // SAFETY: as the caller says: no page of anybody else changes, and none in use loses its rights.
             unsafe { libc::mprotect(at.cast(), bytes, libc::PROT_READ | libc::PROT_WRITE) };
         if result != 0 {
             return Err(Error::OutOfMemory {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Every way into the decoder and into the server behind it, compiled as the server is. A test follows all calls from here
-//! and fails where one of them ends in a panic, or asks for memory of the server's own heap.
+//! and fails where one of them ends in a panic, or asks for memory of the server's own heap
+//! or gives some back.
 #![no_std]
 
 extern crate alloc;
@@ -20,6 +21,8 @@ unsafe extern "C" {
     fn server_panicked() -> !;
     /// Defined nowhere. Whatever asks for memory leads to it.
     fn server_allocated() -> !;
+    /// Defined nowhere. Whatever gives memory back leads to it.
+    fn server_freed();
 }
 
 #[panic_handler]
@@ -40,7 +43,10 @@ unsafe impl GlobalAlloc for Sealed {
         unsafe { server_allocated() }
     }
 
-    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {
+        // SAFETY: as above.
+        unsafe { server_freed() }
+    }
 }
 
 /// What the test must find: a decoder that panics for what it can't read.

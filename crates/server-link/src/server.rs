@@ -3,11 +3,9 @@
 
 use crate::outside::Outside;
 use kmalloc_protocol::message::SHORT_WORDS;
-use kmalloc_protocol::{Error, Request, Response};
+use kmalloc_protocol::{Error, Events, Request, Response};
 use kmalloc_server::client::{End, Fault};
-
 use kmalloc_server::kernel::ClientIndex;
-
 use kmalloc_server::physical::Cleaning;
 use kmalloc_server::spawn::{Built, Spawn};
 use kmalloc_server::{Outcome, Quick, Server, Work};
@@ -106,4 +104,54 @@ pub fn serve_observer(
     cursor: u64,
 ) -> Response {
     server.observe(client, subject, of, cursor)
+}
+
+/// Whom a name in the manifest stands for, if anybody.
+#[unsafe(no_mangle)]
+pub fn serve_found(
+    server: &mut Server<Outside>,
+    client: ClientIndex,
+    found: Option<ClientIndex>,
+) -> Response {
+    server.found(client, found)
+}
+
+/// Whom a client means by a handle, and that it may not do what it wants.
+#[unsafe(no_mangle)]
+pub fn serve_refusal(
+    server: &mut Server<Outside>,
+    client: ClientIndex,
+    handle: u64,
+) -> Outcome<'static> {
+    let error = match server.client_of(handle) {
+        Ok(_) => Error::NotPermitted,
+        Err(error) => error,
+    };
+    server.fail(client, error)
+}
+
+/// What a client is allowed that was begun.
+#[unsafe(no_mangle)]
+pub fn serve_birth(
+    server: &mut Server<Outside>,
+    client: ClientIndex,
+    vendor: u16,
+    device: u16,
+) -> u64 {
+    server.allow_moving(client);
+    server.allow_device(client, vendor, device);
+    server.handle_of(client)
+}
+
+/// Services are told that nobody is left.
+#[unsafe(no_mangle)]
+pub fn serve_closing(server: &mut Server<Outside>, client: ClientIndex) -> bool {
+    server.raise(client, Events::CLOSING);
+    server.has_work()
+}
+
+/// How long a call took.
+#[unsafe(no_mangle)]
+pub fn serve_measured(server: &mut Server<Outside>, operation: u8, ticks: u64) {
+    server.note_call(operation, ticks);
 }

@@ -61,8 +61,8 @@ static MIMALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
 static SNMALLOC: snmalloc_rs::SnMalloc = snmalloc_rs::SnMalloc;
 static JEMALLOC: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 static RPMALLOC: rpmalloc::RpMalloc = rpmalloc::RpMalloc;
-// SAFETY: as above, there is one thread.
 static DLMALLOC: SingleThreaded<dlmalloc::Dlmalloc> =
+    // SAFETY: as above, there is one thread.
     unsafe { SingleThreaded::new(dlmalloc::Dlmalloc::new()) };
 // SAFETY: as above, there is one thread.
 static RLSF: SingleThreaded<peers::Rlsf> = unsafe { SingleThreaded::new(rlsf_over_a_break()) };

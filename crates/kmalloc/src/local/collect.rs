@@ -93,9 +93,9 @@ impl Local {
     unsafe fn judge_buckets(&mut self, segment: NonNull<Segment>) {
         let mut page = HEADER_PAGES;
         while page < SEGMENT_PAGES {
-            // SAFETY: the segment is this thread's own, so nobody else writes to its header. Tags and books are different
-            // fields of it, and no reference to the books of an earlier round is left.
             let (tags, books) =
+                // SAFETY: the segment is this thread's own, so nobody else writes to its header. Tags and books are different
+                // fields of it, and no reference to the books of an earlier round is left.
                 unsafe { (&(*segment.as_ptr()).tags, &mut (*segment.as_ptr()).books) };
             if books.counts[page] == 0 {
                 page += 1;
