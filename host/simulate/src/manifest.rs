@@ -79,6 +79,22 @@ pub enum Disk {
 }
 
 impl Manifest {
+    /// That of a package which is a root task of its own, with no clients.
+    pub fn of_root_task(package: &str, run: RunSettings) -> Self {
+        Self {
+            name: package.into(),
+            file: package.into(),
+            kernel: None,
+            run,
+            programs: vec![Program {
+                name: package.into(),
+                source: Source::Package(package.into()),
+                line: None,
+            }],
+            clients: Vec::new(),
+        }
+    }
+
     /// The number of the endpoint between clients with this name: its place among all names in the manifest.
     pub fn endpoint(&self, name: &Option<String>) -> Option<u8> {
         let name = name.as_deref()?;

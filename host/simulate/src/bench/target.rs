@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use super::figures::Figure;
-use crate::manifest::{self, Manifest, Program, RunSettings, Source};
+use crate::manifest::{self, Manifest, RunSettings};
 use crate::process::is_interrupted;
 use crate::project::Project;
 use crate::serial::{End, Record};
@@ -43,25 +43,12 @@ impl Part {
     }
 
     fn floor() -> Self {
-        let program = Program {
-            name: FLOOR.into(),
-            source: Source::Package(FLOOR.into()),
-            line: None,
-        };
         let run = RunSettings {
             memory: Some(FLOOR_MEMORY),
             ..RunSettings::default()
         };
-        let manifest = Manifest {
-            name: FLOOR.into(),
-            file: FLOOR.into(),
-            kernel: None,
-            run,
-            programs: vec![program],
-            clients: Vec::new(),
-        };
         Self {
-            manifest,
+            manifest: Manifest::of_root_task(FLOOR, run),
             is_root_task: true,
         }
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Results;
 use crate::cli::{MachineArguments, TestArguments};
-use crate::manifest::{self, Manifest, Program, RunSettings, Source};
+use crate::manifest::{self, Manifest, RunSettings};
 use crate::project::Project;
 use crate::system::Bench;
 
@@ -49,7 +49,7 @@ fn allocate(
     given: &MachineArguments,
 ) -> Result<Option<String>> {
     let system = manifest::load(&project.root().join("clients/system.toml"))?;
-    let own = own();
+    let own = Manifest::of_root_task(PROGRAM, RunSettings::default());
     let mut bench = Bench::new(project, results.console, given)?;
     bench.build(&[&own])?;
     let file = bench.prepare_root_task(&own, None)?;
@@ -76,21 +76,4 @@ fn allocate(
             ))
         }
     })
-}
-
-/// The root task by itself.
-fn own() -> Manifest {
-    let program = Program {
-        name: PROGRAM.into(),
-        source: Source::Package(PROGRAM.into()),
-        line: None,
-    };
-    Manifest {
-        name: PROGRAM.into(),
-        file: PROGRAM.into(),
-        kernel: None,
-        run: RunSettings::default(),
-        programs: vec![program],
-        clients: Vec::new(),
-    }
 }

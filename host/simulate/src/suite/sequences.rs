@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::Results;
 use crate::cli::TestArguments;
-use crate::manifest::{Manifest, Program, RunSettings, Source};
+use crate::manifest::{Manifest, RunSettings};
 use crate::serial::{End, Record};
 use crate::size::Size;
 use crate::system::Bench;
@@ -66,24 +66,12 @@ pub fn run(bench: &mut Bench, arguments: &TestArguments, results: &mut Results) 
 
 fn manifest(long: bool) -> Manifest {
     let seconds = if long { LONG_SECONDS } else { SECONDS };
-    let program = Program {
-        name: PROGRAM.into(),
-        source: Source::Package(PROGRAM.into()),
-        line: None,
-    };
     let run = RunSettings {
         memory: Some(MEMORY),
         timeout: Some(Duration::from_secs(seconds)),
         ..RunSettings::default()
     };
-    Manifest {
-        name: PROGRAM.into(),
-        file: PROGRAM.into(),
-        kernel: None,
-        run,
-        programs: vec![program],
-        clients: Vec::new(),
-    }
+    Manifest::of_root_task(PROGRAM, run)
 }
 
 /// Runs the sequences from seed 0 on: what was compared, and why that is not all. `None` when someone wanted the tool to
