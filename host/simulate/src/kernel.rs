@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use sel4_build::{Origin, Prefix, read_bindings};
 use serde_json::Value;
 
 use crate::cli::Variant;
@@ -31,8 +32,10 @@ pub struct Kernel {
     pub prefix: PathBuf,
     /// Its options.
     pub config: Config,
-    /// `5.0.0`; upstream installs no version, then it is `unknown version`.
+    /// `5.0.0`. Upstream installs no version, then it is the release that has its interface.
     pub version: String,
+    /// Whether its folder states the version.
+    is_stated: bool,
     /// For people: where it came from.
     pub origin: String,
 }
@@ -69,12 +72,13 @@ impl Kernel {
             }
         }
         let config = Config::read(&prefix)?;
-        let version = fs::read_to_string(prefix.join("VERSION"));
-        let version = version.map_or_else(|_| "unknown version".into(), |text| text.trim().into());
+        let installed = Prefix::installed(&prefix, Origin::Environment)?;
+        let abi = read_bindings(&installed)?.abi;
         Ok(Self {
             prefix,
             config,
-            version,
+            version: abi.version,
+            is_stated: installed.version.is_some(),
             origin,
         })
     }
@@ -91,8 +95,13 @@ impl Kernel {
 
     /// The kernel in a line.
     pub fn shown(&self) -> String {
+        let by = if self.is_stated {
+            ""
+        } else {
+            "version by its interface, "
+        };
         format!(
-            "seL4 {} {} ({})",
+            "seL4 {} {} ({by}{})",
             self.version,
             self.config.variant(),
             self.origin
