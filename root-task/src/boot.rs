@@ -13,7 +13,7 @@ use crate::untypeds::{Piece, TakeError, Untypeds};
 use crate::windows::*;
 use crate::worker::Workers;
 use alloc::vec::Vec;
-use kmalloc_server::physical::{PAGE_BITS, Physical};
+use kmalloc_server::physical::{LARGE_CHUNKS, PAGE_BITS, Physical};
 use kmalloc_server::{Server, segment_count, table_bytes};
 use sel4::init_thread::slot;
 use sel4::{
@@ -27,8 +27,12 @@ pub const FRAME_BITS: usize = PAGE_BITS as usize;
 pub const LARGE_BITS: usize = 21;
 /// log2 of the bytes of a chunk.
 pub const CHUNK_BITS: usize = 16;
-/// Objects that one retype makes at the most, on every kernel.
-pub const FAN_OUT_MAX: usize = 256;
+/// Objects that one retype makes at the most.
+pub const FAN_OUT_MAX: usize = sel4::sel4_cfg_usize!(RETYPE_FAN_OUT_LIMIT);
+const _: () = assert!(
+    FAN_OUT_MAX >= LARGE_CHUNKS,
+    "the server makes 32 chunks of a large page in one retype, and this kernel's RETYPE_FAN_OUT_LIMIT is less than that"
+);
 
 /// The server, ready, and how to reach it.
 pub struct Booted {

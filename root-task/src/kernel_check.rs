@@ -69,8 +69,9 @@ fn run(mut check: Check) -> bool {
         return false;
     };
     let [first, count] = [*first, *count].map(u64::from_le_bytes);
-    print_line!("= release {}", RELEASE.name());
-    let mut generator = Generator::new(RELEASE);
+    let retype_max = boot::FAN_OUT_MAX;
+    print_line!("= release {} retype-max {retype_max}", RELEASE.name());
+    let mut generator = Generator::new(RELEASE).with_retype_max(retype_max);
     // In whole lines: a debug kernel prints some of its own during the operations.
     let mut line = String::with_capacity(LINE_BYTES_MAX);
     for seed in first..first.saturating_add(count) {

@@ -30,7 +30,7 @@ impl FakeKernel {
             ram,
             Rules {
                 release,
-                server: true,
+                ..Rules::SERVER
             },
         )
     }
@@ -40,8 +40,19 @@ impl FakeKernel {
     /// # Panics
     /// As for [`boot`](FakeKernel::boot).
     pub fn boot_bare(ram: &[(u64, u32)], release: Release) -> (FakeKernel, Physical) {
-        let server = false;
-        FakeKernel::boot_by(ram, Rules { release, server })
+        FakeKernel::boot_by(
+            ram,
+            Rules {
+                release,
+                server: false,
+                ..Rules::SERVER
+            },
+        )
+    }
+
+    /// Has one retype make other than [`RETYPE_MAX`](crate::RETYPE_MAX) objects at the most.
+    pub fn set_retype_max(&mut self, retype_max: usize) {
+        self.rules.retype_max = retype_max;
     }
 
     fn boot_by(ram: &[(u64, u32)], rules: Rules) -> (FakeKernel, Physical) {

@@ -39,7 +39,7 @@ pub use capability::{Capability, FrameUse, Kind};
 pub use failure::{Refusal, code};
 pub use inside::is_inside;
 pub use machine::{FakeFunction, FakeMachine};
-pub use rules::Release;
+pub use rules::{RETYPE_MAX, Release};
 pub use space::Space;
 pub use view::Fault;
 
@@ -52,8 +52,6 @@ use memory::Memory;
 use rules::Rules;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Objects that one retype makes at the most.
-pub const RETYPE_MAX: usize = 256;
 /// ASIDs in a pool.
 pub const ASID_POOL_SIZE: usize = 512;
 /// Those that nobody gets: 0 stands for none, and the root task has 1.

@@ -4,7 +4,7 @@
 use crate::capability::{Capability, FrameUse, Kind, size_bits};
 use crate::failure::code;
 use crate::objects::consecutive;
-use crate::{FakeKernel, RETYPE_MAX, ROW_SLOTS, UNTYPED_BITS_MAX, UNTYPED_BITS_MIN};
+use crate::{FakeKernel, ROW_SLOTS, UNTYPED_BITS_MAX, UNTYPED_BITS_MIN};
 use kmalloc_server::kernel::{Object, Refused, Slot};
 
 impl FakeKernel {
@@ -70,7 +70,7 @@ impl FakeKernel {
                 return self.refuse(CALL, code::INVALID_ARGUMENT, reason);
             }
         }
-        if count == 0 || count > RETYPE_MAX || count > room(first) {
+        if count == 0 || count > self.rules.retype_max || count > room(first) {
             let reason = format!("{count} objects from {first:?} on");
             return self.refuse(CALL, code::RANGE_ERROR, reason);
         }

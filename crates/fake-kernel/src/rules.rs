@@ -36,12 +36,14 @@
 //! | unmap a frame that is not mapped | no answer | done |
 
 use crate::FakeKernel;
-pub use kernel_sequences::Release;
+pub use kernel_sequences::{RETYPE_MAX, Release};
 
 /// Whose rules hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub(crate) release: Release,
+    /// Objects that one retype makes at the most.
+    pub(crate) retype_max: usize,
     /// Whether the server's own hold too.
     pub(crate) server: bool,
 }
@@ -50,6 +52,7 @@ impl Rules {
     /// What holds for the server: it runs on every release.
     pub(crate) const SERVER: Rules = Rules {
         release: Release::Five,
+        retype_max: RETYPE_MAX,
         server: true,
     };
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //! Which operation comes next.
 
-use crate::Release;
 use crate::arena::{self, LARGES, SLOTS};
 use crate::belief::Belief;
 use crate::operation::{CENSUS_SLOTS, Operation};
 use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::recipes;
+use crate::{RETYPE_MAX, Release};
 use alloc::vec::Vec;
 use kmalloc_server::kernel::Slot;
 use kmalloc_server::physical::{Large, Page};
@@ -27,8 +27,6 @@ pub enum Theme {
     Asids,
 }
 
-/// Objects that one retype makes at the most.
-pub(crate) const RETYPE_MAX: usize = 256;
 /// What waits to be done at the most.
 const PENDING_MAX: usize = 64;
 
@@ -36,6 +34,7 @@ const PENDING_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Generator {
     pub(crate) release: Release,
+    pub(crate) retype_max: usize,
     pub(crate) random: Random,
     pub(crate) belief: Belief,
     pub(crate) theme: Theme,
@@ -51,10 +50,11 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// A generator for a release.
+    /// A generator for a release, with kernels of which one retype makes [`RETYPE_MAX`] objects.
     pub fn new(release: Release) -> Generator {
         Generator {
             release,
+            retype_max: RETYPE_MAX,
             random: Random::new(0),
             belief: Belief::new(),
             theme: Theme::Memory,
@@ -64,6 +64,11 @@ impl Generator {
             pushed: Vec::with_capacity(2 * PENDING_MAX),
             clearing: 0,
         }
+    }
+
+    /// The same for kernels that are configured for another number of objects in one retype.
+    pub fn with_retype_max(self, retype_max: usize) -> Generator {
+        Generator { retype_max, ..self }
     }
 
     /// Begins the sequence of a seed.
@@ -89,6 +94,11 @@ impl Generator {
     /// The release that it generates for.
     pub fn release(&self) -> Release {
         self.release
+    }
+
+    /// The objects that one retype makes at the most.
+    pub fn retype_max(&self) -> usize {
+        self.retype_max
     }
 
     /// What the sequence that has begun is about.

@@ -3,7 +3,7 @@
 
 use crate::arena::{CHUNKS, LARGES, PAGES, SLOTS};
 use crate::belief::Held;
-use crate::generator::{Generator, RETYPE_MAX, Theme};
+use crate::generator::{Generator, Theme};
 use crate::operation::{CENSUS_SLOTS, Operation};
 use crate::pick::BUSY_PAGES;
 use crate::{Access, Release, arena, recipes};
@@ -87,7 +87,10 @@ impl Generator {
         let untyped = self.unless_messages(untyped);
         let object = self.object();
         let count = match self.random.below(16) {
-            0 => self.random.of([0, RETYPE_MAX, RETYPE_MAX + 1, usize::MAX]),
+            0 => {
+                let most = self.retype_max;
+                self.random.of([0, most, most + 1, usize::MAX])
+            }
             1..=7 => 1 + self.random.below(20),
             _ => 1,
         };
@@ -106,7 +109,7 @@ impl Generator {
             untyped,
             object,
             first,
-            count: fit(first, count),
+            count: fit(first, count, self.retype_max),
         }
     }
 
@@ -308,13 +311,13 @@ impl Generator {
 }
 
 /// As many objects as the arena has slots for from `first` on; more than a retype may make stay as they are.
-fn fit(first: Slot, count: usize) -> usize {
+fn fit(first: Slot, count: usize, retype_max: usize) -> usize {
     let room = match first {
-        _ if count > RETYPE_MAX => return count,
+        _ if count > retype_max => return count,
         Slot::Page(page) => PAGES - recipes::LEDGER_PAGES - page.index(),
         Slot::Chunk(chunk) => CHUNKS - chunk.index(),
         // The kernel sees the end of the CNode.
-        Slot::Copy(copy) if copy as usize + 8 >= arena::ROW_SLOTS => RETYPE_MAX,
+        Slot::Copy(copy) if copy as usize + 8 >= arena::ROW_SLOTS => retype_max,
         Slot::Copy(_) => 1,
         _ => 1,
     };

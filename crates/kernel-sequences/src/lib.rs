@@ -34,6 +34,9 @@ pub const SEEDS_DEFAULT: u64 = 800;
 /// Seeds of the long tests.
 pub const SEEDS_LONG: u64 = 20_000;
 
+/// Objects that one retype makes at the most, unless the kernel's `RETYPE_FAN_OUT_LIMIT` is another.
+pub const RETYPE_MAX: usize = 256;
+
 /// A release of the kernel, as far as releases differ in what the operations give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {

@@ -30,7 +30,7 @@ const WRITE: [u8; 5] = [0x48, 0x89, 0x37, 0x0f, 0x0b];
 /// Where the second of them stands in the page.
 const WRITE_OFFSET: usize = 16;
 /// Above the root task's other threads, which have nothing to do here.
-const PRIORITY: Word = 200;
+const PRIORITY: Word = sel4::sel4_cfg_usize!(NUM_PRIORITIES) as Word - 2;
 /// Microseconds that it may run in a turn, on kernels with scheduling contexts.
 const TIME_SLICE_US: sel4::Time = 10_000;
 /// Slots that no sequence uses.

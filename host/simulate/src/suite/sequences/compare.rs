@@ -18,6 +18,7 @@ const BEFORE: usize = 4;
 #[derive(Debug, Default)]
 pub struct Told {
     release: Option<Release>,
+    retype_max: Option<usize>,
     seed: Option<u64>,
     outcomes: String,
 }
@@ -27,6 +28,8 @@ pub struct Told {
 pub struct Sequence {
     /// The kernel's release.
     pub release: Release,
+    /// The objects that one retype makes at the most.
+    pub retype_max: usize,
     /// The seed.
     pub seed: u64,
     /// Outcomes as they are written, one behind the other.
@@ -38,7 +41,9 @@ impl Told {
     pub fn line(&mut self, line: &str) -> Option<Sequence> {
         let (what, text) = line.strip_prefix("= ")?.split_once(' ')?;
         if what == "release" {
-            self.release = Release::named(text);
+            let (release, retype_max) = text.split_once(" retype-max ")?;
+            self.release = Release::named(release);
+            self.retype_max = retype_max.parse().ok();
             return None;
         }
         let seed = what.parse().ok();
@@ -51,6 +56,7 @@ impl Told {
                 self.outcomes.push_str(last);
                 Some(Sequence {
                     release: self.release?,
+                    retype_max: self.retype_max?,
                     seed: self.seed.take()?,
                     outcomes: std::mem::take(&mut self.outcomes),
                 })
@@ -122,9 +128,12 @@ pub struct Comparer {
 impl Comparer {
     /// Runs a sequence on the model and compares.
     pub fn compare(&mut self, told: &Sequence) {
-        let is_it = |generator: &Generator| generator.release() == told.release;
+        let is_it = |generator: &Generator| {
+            generator.release() == told.release && generator.retype_max() == told.retype_max
+        };
         if !self.generators.iter().any(is_it) {
-            self.generators.push(Generator::new(told.release));
+            let generator = Generator::new(told.release).with_retype_max(told.retype_max);
+            self.generators.push(generator);
         }
         let Some(generator) = self
             .generators
@@ -171,6 +180,7 @@ fn name(theme: Theme) -> &'static str {
 /// The operations that agree, and the first one that does not.
 fn compare(generator: &mut Generator, told: &Sequence) -> (usize, Option<Difference>) {
     let (mut model, _) = FakeKernel::boot_bare(&RAM, told.release);
+    model.set_retype_max(told.retype_max);
     let mut rest = told.outcomes.as_str();
     let mut agreed: Vec<(Operation, Outcome)> = Vec::new();
     let mut difference = None;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 use super::*;
 
-use kernel_sequences::encode;
+use kernel_sequences::{RETYPE_MAX, encode};
 
 /// What a kernel would print of a sequence that is just like the model.
 fn told(release: Release, seed: u64) -> Sequence {
@@ -13,6 +13,7 @@ fn told(release: Release, seed: u64) -> Sequence {
     });
     Sequence {
         release,
+        retype_max: RETYPE_MAX,
         seed,
         outcomes,
     }
@@ -97,14 +98,41 @@ fn another_release_is_told_apart() {
 }
 
 #[test]
+fn a_kernel_that_makes_fewer_objects_is_told_apart() {
+    let differs = |retype_max, theirs| {
+        let told = |seed| {
+            let mut outcomes = String::new();
+            let (mut kernel, _) = FakeKernel::boot_bare(&RAM, Release::Thirteen);
+            kernel.set_retype_max(theirs);
+            let mut generator = Generator::new(Release::Thirteen).with_retype_max(retype_max);
+            kernel_sequences::run(&mut generator, &mut kernel, seed, |_, _, outcome| {
+                encode(outcome, &mut outcomes).unwrap();
+            });
+            Sequence {
+                release: Release::Thirteen,
+                retype_max,
+                seed,
+                outcomes,
+            }
+        };
+        let mut comparer = Comparer::default();
+        (0..40).for_each(|seed| comparer.compare(&told(seed)));
+        comparer.first_differences().values().any(Option::is_some)
+    };
+    assert!(!differs(32, 32));
+    assert!(differs(256, 32));
+}
+
+#[test]
 fn sequences_are_read_from_lines() {
     let mut lines = Told::default();
-    assert!(lines.line("= release 5").is_none());
+    assert!(lines.line("= release 5 retype-max 32").is_none());
     assert!(lines.line("= 7 aab").is_none());
     assert!(lines.line("<<seL4 has something to say>>").is_none());
     assert!(lines.rest().contains("seed 7"));
     let sequence = lines.line("= 7 c1F.").unwrap();
     assert_eq!(sequence.release, Release::Five);
+    assert_eq!(sequence.retype_max, 32);
     assert_eq!((sequence.seed, sequence.outcomes.as_str()), (7, "aabc1F"));
     // A line was lost: what there is of the other sequence is not this one's.
     assert!(lines.line("= 8 aa").is_none());
