@@ -200,6 +200,9 @@ fn takes(interface: &Interface, method: &str, parameter: &str) -> bool {
     })
 }
 
+/// What the server makes of a large page in one retype, and the least that a kernel may allow.
+const FAN_OUT_LEAST: i64 = 32;
+
 fn refuse_unsupported(configuration: &Configuration, five: bool) -> Result<(), Error> {
     let flag = |name: &str| configuration.flag(name);
     let text = |name: &str| configuration.text(name).unwrap_or("unknown").to_owned();
@@ -225,6 +228,13 @@ fn refuse_unsupported(configuration: &Configuration, five: bool) -> Result<(), E
             !finds_buffer,
             "it gives a thread no way to find its own IPC buffer (FSGSBASE_INST, or SET_TLS_BASE_SELF since release 13)"
                 .to_owned(),
+        ),
+        (
+            configuration.number("RETYPE_FAN_OUT_LIMIT").is_some_and(|limit| limit < FAN_OUT_LEAST),
+            format!(
+                "its RETYPE_FAN_OUT_LIMIT is {}; {FAN_OUT_LEAST} is the least",
+                text("RETYPE_FAN_OUT_LIMIT")
+            ),
         ),
     ];
     match reasons.into_iter().find(|(refused, _)| *refused) {

@@ -72,6 +72,8 @@ impl Kernel {
             }
         }
         let config = Config::read(&prefix)?;
+        // Before anything is built for it.
+        config.cpu()?;
         let installed = Prefix::installed(&prefix, Origin::Environment)?;
         let abi = read_bindings(&installed)?.abi;
         Ok(Self {

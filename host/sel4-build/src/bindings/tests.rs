@@ -88,6 +88,14 @@ fn unsupported_kernels_are_refused_by_name() {
         .clone()
         .configured(r#""SYSCALL": true"#, r#""SYSENTER": true"#);
     refused("sysenter", &other, "sysenter");
+    let limit = |limit: &str| {
+        kernel.clone().configured(
+            r#""SYSCALL": true"#,
+            &format!(r#""SYSCALL": true, "RETYPE_FAN_OUT_LIMIT": "{limit}""#),
+        )
+    };
+    assert!(read(&limit("32").install("fan_out_32")).is_ok());
+    refused("fan_out_31", &limit("31"), "RETYPE_FAN_OUT_LIMIT is 31");
     let by_instruction = (r#""FSGSBASE_INST": true"#, r#""SET_TLS_BASE_SELF": true"#);
     let by_syscall = kernel
         .clone()

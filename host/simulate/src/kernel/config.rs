@@ -76,6 +76,8 @@ impl Config {
             ("XSAVE_XSAVEC", "XSAVEC"),
             ("XSAVE_XSAVES", "XSAVES"),
             ("VTX", "VT-x"),
+            // Its releases from 9 on have.
+            ("X2APIC", "x2APIC"),
         ] {
             if self.has(option) {
                 bail!(
@@ -102,7 +104,6 @@ impl Config {
             // Found by trying: with xsave alone, QEMU 7.2 leaves out the CPUID leaf that the kernel sizes its area by.
             (self.has("XSAVE"), "xsaveopt"),
             (self.has("XSAVE") && wide_registers, "avx"),
-            (self.has("X2APIC"), "x2apic"),
         ] {
             if wanted {
                 cpu.push_str(",+");

@@ -48,7 +48,13 @@ fn the_processor_follows_from_the_options() {
 
 #[test]
 fn what_qemu_lacks_is_refused_by_name() {
-    for option in ["SUPPORT_PCID", "XSAVE_XSAVEC", "XSAVE_XSAVES", "VTX"] {
+    for option in [
+        "SUPPORT_PCID",
+        "XSAVE_XSAVEC",
+        "XSAVE_XSAVES",
+        "VTX",
+        "X2APIC",
+    ] {
         let error = config(&format!("\"{option}\": true"))
             .cpu()
             .unwrap_err()
