@@ -122,7 +122,13 @@ impl<'a> Bench<'a> {
 
     /// Whether runs are repeatable to the byte.
     pub fn is_repeatable(&self) -> bool {
-        self.arguments.icount
+        self.arguments.icount && self.counts_exactly()
+    }
+
+    /// Whether two runs with counted instructions have the same times. With several processors they have not, as
+    /// was found by trying.
+    pub fn counts_exactly(&self) -> bool {
+        self.kernel.config.processors() == 1
     }
 
     /// Why a system can't run here; `None` if it can.
