@@ -3,8 +3,9 @@
 
 use crate::system::{PAGE, RAM, System, UNLIMITED};
 use fake_kernel::FakeKernel;
-use kmalloc_server::client::{Badge, CLIENTS_MAX, FaultKind};
+use kmalloc_server::client::{Badge, CLIENTS_MAX, FaultKind, SIGNAL};
 use kmalloc_server::kernel::{ClientIndex, ClientObject, THREADS_MAX, ThreadIndex, Worker};
+use kmalloc_server::machine::INTERRUPT_BADGE;
 use kmalloc_server::pci::FunctionAddress;
 use kmalloc_server::physical::Page;
 
@@ -34,6 +35,19 @@ fn a_worker_is_known_by_its_badge_and_no_client_is() {
         };
         assert_eq!(badge.worker(), None, "{place}");
     }
+}
+
+#[test]
+fn a_signal_is_known_by_a_bit_that_no_message_of_a_client_has() {
+    assert_eq!(SIGNAL.count_ones(), 1);
+    let full = Badge {
+        client: ClientIndex(u16::MAX),
+        generation: u16::MAX,
+        fault: true,
+    };
+    assert_eq!(full.pack() & SIGNAL, 0);
+    // What a client sees of an interrupt: docs/PROTOCOL.md.
+    assert_eq!(INTERRUPT_BADGE, 64);
 }
 
 #[test]
