@@ -202,11 +202,18 @@ fn takes(interface: &Interface, method: &str, parameter: &str) -> bool {
 
 /// What the server makes of a large page in one retype, and the least that a kernel may allow.
 const FAN_OUT_LEAST: i64 = 32;
+/// Server and clients have priority 100.
+const PRIORITIES_LEAST: i64 = 101;
 
 fn refuse_unsupported(configuration: &Configuration, five: bool) -> Result<(), Error> {
     let flag = |name: &str| configuration.flag(name);
     let text = |name: &str| configuration.text(name).unwrap_or("unknown").to_owned();
     let finds_buffer = flag("FSGSBASE_INST") || (flag("SET_TLS_BASE_SELF") && !five);
+    let too_low = |name: &str, least: i64| {
+        let is_refused = configuration.number(name).is_some_and(|is| is < least);
+        let reason = format!("its {name} is {}; {least} is the least", text(name));
+        (is_refused, reason)
+    };
     let reasons = [
         (
             !flag("ARCH_X86_64"),
@@ -229,13 +236,8 @@ fn refuse_unsupported(configuration: &Configuration, five: bool) -> Result<(), E
             "it gives a thread no way to find its own IPC buffer (FSGSBASE_INST, or SET_TLS_BASE_SELF since release 13)"
                 .to_owned(),
         ),
-        (
-            configuration.number("RETYPE_FAN_OUT_LIMIT").is_some_and(|limit| limit < FAN_OUT_LEAST),
-            format!(
-                "its RETYPE_FAN_OUT_LIMIT is {}; {FAN_OUT_LEAST} is the least",
-                text("RETYPE_FAN_OUT_LIMIT")
-            ),
-        ),
+        too_low("RETYPE_FAN_OUT_LIMIT", FAN_OUT_LEAST),
+        too_low("NUM_PRIORITIES", PRIORITIES_LEAST),
     ];
     match reasons.into_iter().find(|(refused, _)| *refused) {
         Some((_, reason)) => Err(Error::Unsupported(reason)),

@@ -88,14 +88,17 @@ fn unsupported_kernels_are_refused_by_name() {
         .clone()
         .configured(r#""SYSCALL": true"#, r#""SYSENTER": true"#);
     refused("sysenter", &other, "sysenter");
-    let limit = |limit: &str| {
+    let with = |name: &str, number: u32| {
         kernel.clone().configured(
             r#""SYSCALL": true"#,
-            &format!(r#""SYSCALL": true, "RETYPE_FAN_OUT_LIMIT": "{limit}""#),
+            &format!(r#""SYSCALL": true, "{name}": "{number}""#),
         )
     };
-    assert!(read(&limit("32").install("fan_out_32")).is_ok());
-    refused("fan_out_31", &limit("31"), "RETYPE_FAN_OUT_LIMIT is 31");
+    for (name, least) in [("RETYPE_FAN_OUT_LIMIT", 32), ("NUM_PRIORITIES", 101)] {
+        assert!(read(&with(name, least).install("least")).is_ok());
+        let other = with(name, least - 1);
+        refused("too_low", &other, &format!("its {name} is {}", least - 1));
+    }
     let by_instruction = (r#""FSGSBASE_INST": true"#, r#""SET_TLS_BASE_SELF": true"#);
     let by_syscall = kernel
         .clone()
