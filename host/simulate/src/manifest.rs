@@ -221,6 +221,10 @@ impl Manifest {
         if self.run.iommu && !config.has("IOMMU") {
             return Some("it wants an IOMMU, and the kernel was built without that option");
         }
+        let has_priority = |client: &Client| u64::from(client.priority) < config.priorities();
+        if !self.clients.iter().all(has_priority) {
+            return Some("a client's priority is above all that the kernel has");
+        }
         (self.run.timer && mcs && (icount || self.run.icount))
             .then_some("it needs a timer, which MCS kernels have none of under --icount")
     }

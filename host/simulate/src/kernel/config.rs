@@ -65,6 +65,11 @@ impl Config {
         self.number("MAX_NUM_NODES").unwrap_or(1)
     }
 
+    /// Priorities that the kernel has, from 0 on.
+    pub fn priorities(&self) -> u64 {
+        self.number("NUM_PRIORITIES").unwrap_or(256)
+    }
+
     /// QEMU's `-cpu`: a model as old as the kernel allows, and the features that it was built to use.
     ///
     /// # Errors

@@ -384,6 +384,13 @@ fn systems_say_what_they_need() {
     let reason = wants.unfit_for(&other, false);
     assert!(reason.is_some_and(|reason| reason.contains("without that option")));
     assert_eq!(wants.unfit_for(&with_iommu, true), None);
+    let few = Config::parse("{\"NUM_PRIORITIES\": \"128\"}").unwrap();
+    let client = "[[client]]\nname = \"hello\"\nmemory_limit = 1\npriority = ";
+    for (priority, fits) in [(127, true), (128, false)] {
+        let system = read(&format!("{PROGRAM}{client}{priority}\n")).unwrap();
+        assert_eq!(system.unfit_for(&other, false), None);
+        assert_eq!(system.unfit_for(&few, false).is_none(), fits, "{priority}");
+    }
     let error = system("kernel = \"fast\"").unwrap_err();
     assert_eq!(error.line, 1);
     assert!(error.reason.contains("`mcs`"), "{}", error.reason);
