@@ -74,13 +74,20 @@ impl Kernel {
         let config = Config::read(&prefix)?;
         // Before anything is built for it.
         config.cpu()?;
-        let installed = Prefix::installed(&prefix, Origin::Environment)?;
-        let abi = read_bindings(&installed)?.abi;
+        let stated = fs::read_to_string(prefix.join("VERSION"));
+        let is_stated = stated.is_ok();
+        let version = match stated {
+            Ok(text) => text.trim().into(),
+            Err(_) => {
+                let installed = Prefix::installed(&prefix, Origin::Environment)?;
+                read_bindings(&installed)?.abi.version
+            }
+        };
         Ok(Self {
             prefix,
             config,
-            version: abi.version,
-            is_stated: installed.version.is_some(),
+            version,
+            is_stated,
             origin,
         })
     }
@@ -257,6 +264,41 @@ mod tests {
         for line in ["", "warning: [3/17]", "[x/17] y", "[3] z"] {
             assert_eq!(ninja_progress(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_version_that_is_not_stated_is_told_by_the_interface() {
+        let shown = |is_stated| {
+            let kernel = Kernel {
+                prefix: "seL4".into(),
+                config: Config::parse("{}").unwrap(),
+                version: "16.0.0".into(),
+                is_stated,
+                origin: "SEL4_PREFIX=seL4".into(),
+            };
+            kernel.shown()
+        };
+        assert_eq!(shown(true), "seL4 16.0.0 release (SEL4_PREFIX=seL4)");
+        assert_eq!(
+            shown(false),
+            "seL4 16.0.0 release (version by its interface, SEL4_PREFIX=seL4)"
+        );
+
+        let folder = tempfile::tempdir().unwrap();
+        for (part, text) in [
+            ("bin/kernel.elf", ""),
+            (Config::PLACE, r#"{"ARCH_X86_64": true, "PLAT_PC99": true}"#),
+            ("VERSION", "5.0.0\n"),
+        ] {
+            let file = folder.path().join(part);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        let at = || Kernel::at(folder.path().into(), String::new());
+        assert_eq!(at().unwrap().version, "5.0.0");
+        fs::remove_file(folder.path().join("VERSION")).unwrap();
+        let error = at().unwrap_err().to_string();
+        assert!(error.contains("object-api.xml"), "{error}");
     }
 
     #[test]
